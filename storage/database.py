@@ -12,7 +12,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +130,12 @@ def check_integrity(db: Database) -> dict[str, int]:
 
 def now() -> datetime:
     """The time as it is stored: UTC, without a zone."""
-    return datetime.now(timezone.utc).replace(tzinfo=None)
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def aware(moment: datetime) -> datetime:
     """A stored time as it leaves this room."""
-    return moment.replace(tzinfo=timezone.utc)
+    return moment.replace(tzinfo=UTC)
 
 
 def schema_version(db: Database) -> int:

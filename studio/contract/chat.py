@@ -1,7 +1,8 @@
 """Messages, and the ONE renderer from messages to token ids and a loss mask.
 
 Training, preview and inference all come through here, so what the model is trained on is what it is asked with. The
-mask is derived by rendering prefixes of the conversation: most stock templates carry no `{% generation %}` marks. What it leaves out: tools, images, and templates that rewrite earlier turns (such a turn then carries no loss).
+mask is derived by rendering prefixes of the conversation: most stock templates carry no `{% generation %}` marks. What
+it leaves out: tools, images, and templates that rewrite earlier turns (such a turn then carries no loss).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -56,7 +56,7 @@ class EventWriter:
 
     def write(self, kind: EventKind, **data: object) -> Event:
         """Append one event in one write. Raises OSError (disk full) with the file left at whole lines."""
-        event = Event(self._seq + 1, datetime.now(timezone.utc), kind, data)
+        event = Event(self._seq + 1, datetime.now(UTC), kind, data)
         line = _encode(event)
         start = self._file.tell()
         try:

@@ -1,0 +1,1 @@
+"""Processes of their own for everything heavy: spawn, watch, stop, resume; devices and plans. No torch in here."""

@@ -1,0 +1,270 @@
+"""The inference process as the app sees it: start it, ask it, stop it.
+
+One engine holds one base model; the adapters of that base's runs are loaded into it when first asked for. It listens on
+127.0.0.1 with a token of its own and ends with the app or when it has been idle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from studio.contract.chat import Message
+from studio.contract.events import log_tail, read_all
+from studio.contract.spec import SPEC_FILE, EngineSpec
+from studio.errors import BadInput, DiskFull, JobFailed, NotFound
+from studio.jobs.models import check_base_model
+from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn
+from studio.settings import Workspace
+
+ENGINE_MODULE = "studio.inference"
+BASE = "base"
+_START_SECONDS = 600
+_READ_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw tokens: temperature 0 is greedy; `max_tokens` counts answer tokens; a seed makes it repeatable."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights answered: names with SHA-256 hashes; `adapter` is None for the bare base model."""
+
+    base: str
+    base_hash: str
+    adapter: str | None
+    adapter_hash: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer. `finish` is stop or length; times in seconds."""
+
+    text: str
+    weights: Weights
+    finish: str
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to ask whom: `adapter` is a run id, or None for the bare base model."""
+
+    messages: tuple[Message, ...]
+    adapter: str | None
+    sampling: Sampling = Sampling()
+
+
+class Engine:
+    """A running inference process. Close it when done."""
+
+    def __init__(self, base_model: str, run_dir: Path, port: int, token: str) -> None:
+        self.base_model = base_model
+        self.run_dir = run_dir
+        self._url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process lives."""
+        return is_alive(self.run_dir)
+
+    def answer(self, question: Question) -> Answer:
+        """The whole answer at once. Raises BadInput, NotFound, JobFailed with the engine's sentence."""
+        start = time.perf_counter()
+        with self._told():
+            response = httpx.post(
+                self._url, headers=self._headers, json=_body(question), timeout=_READ_SECONDS, trust_env=False
+            )
+        _raise_for(response.status_code, response.text)
+        body = response.json()
+        choice = body["choices"][0]
+        return _answer(choice["message"]["content"], choice["finish_reason"], body, time.perf_counter() - start)
+
+    def answer_many(self, questions: Sequence[Question], parallel: int = 16) -> list[Answer]:
+        """Answers in the order of the questions; the engine puts those that wait together into one batch."""
+        with ThreadPoolExecutor(max_workers=parallel) as pool:
+            return list(pool.map(self.answer, questions))
+
+    async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
+        """Pieces of text as they come, then the whole Answer. Closing the iterator stops the generation."""
+        start = time.perf_counter()
+        text, finish, body = "", "stop", dict[str, Any]()
+        async with httpx.AsyncClient(timeout=_READ_SECONDS, trust_env=False) as client:
+            with self._told():
+                async with client.stream(
+                    "POST", self._url, headers=self._headers, json=_body(question) | {"stream": True}
+                ) as response:
+                    if response.status_code != 200:
+                        _raise_for(response.status_code, (await response.aread()).decode())
+                    async for line in response.aiter_lines():
+                        if not line.startswith("data: ") or line == "data: [DONE]":
+                            continue
+                        body = json.loads(line[6:])
+                        if "error" in body:
+                            raise JobFailed(str(body["error"]["message"]))
+                        choice = body["choices"][0]
+                        if piece := choice["delta"].get("content"):
+                            text += piece
+                            yield piece
+                        finish = choice.get("finish_reason") or finish
+        yield _answer(text, finish, body, time.perf_counter() - start)
+
+    def close(self) -> None:
+        """End the process and remove its folder."""
+        if ask_to_stop(self.run_dir):
+            deadline = time.monotonic() + 5
+            while self.alive and time.monotonic() < deadline:
+                time.sleep(0.05)
+            ask_to_stop(self.run_dir, hard=True)
+        reap(self.run_dir)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise JobFailed(f"The model's process does not answer ({type(error).__name__}): ask again.") from error
+
+
+def start_engine(workspace: Workspace, base_model: str, device: str = "auto") -> Engine:
+    """Start an inference process and wait until it is ready. Raises BadModel, DiskFull, JobFailed."""
+    base_model = check_base_model(base_model)
+    run_dir = workspace.engines / f"engine-{secrets.token_hex(4)}"
+    token = secrets.token_urlsafe(32)
+    spec = EngineSpec.model_validate(
+        {
+            "models": workspace.models,
+            "runs": workspace.runs,
+            "base_model": base_model,
+            "device": device,
+            "token": token,
+            "owner": os.getpid(),
+        }
+    )
+    try:
+        run_dir.mkdir(parents=True)
+        path = run_dir / SPEC_FILE
+        path.touch(mode=0o600)  # it holds the token
+        path.write_text(spec.model_dump_json(), encoding="utf-8")
+    except OSError as error:
+        raise DiskFull(f"The engine's folder cannot be written: {error.strerror}. Make room.") from error
+    with claimed(run_dir) as lock:
+        spawn(run_dir, ENGINE_MODULE, lock)
+    try:
+        return Engine(base_model, run_dir, _wait_for_port(run_dir), token)
+    except BaseException:
+        ask_to_stop(run_dir, hard=True)
+        shutil.rmtree(run_dir, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def open_engine(workspace: Workspace, base_model: str, device: str = "auto") -> Iterator[Engine]:
+    """An engine for the length of a `with` block."""
+    engine = start_engine(workspace, base_model, device)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+class Engines:
+    """The app's one engine: started when first asked for, exchanged when another base model is asked for."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    def get(self, base_model: str) -> Engine:
+        """An engine that holds `base_model`; blocks while it loads. Raises like `start_engine`."""
+        base_model = check_base_model(base_model)
+        with self._lock:
+            engine = self._engine
+            if engine and engine.alive and engine.base_model == base_model:
+                return engine
+            self._drop()
+            self._engine = start_engine(self._workspace, base_model)
+            return self._engine
+
+    def ready(self, base_model: str) -> bool:
+        """Whether `get` would answer at once."""
+        engine = self._engine
+        return engine is not None and engine.alive and engine.base_model == base_model
+
+    def close(self) -> None:
+        """End the engine, if there is one, and remove what dead ones left."""
+        with self._lock:
+            self._drop()
+        for folder in self._workspace.engines.glob("engine-*"):
+            if not is_alive(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _drop(self) -> None:
+        if self._engine:
+            self._engine.close()
+            self._engine = None
+
+
+def _wait_for_port(run_dir: Path) -> int:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        alive = is_alive(run_dir)
+        for event in read_all(run_dir):
+            if event.kind == "error":
+                raise JobFailed(str(event.data["message"]))
+            if port := event.data.get("port"):
+                return int(str(port))
+        if not alive:
+            last = log_tail(run_dir, 1)
+            raise JobFailed(f"The model's process ended while it loaded. Its last words: {last[:300]}")
+        time.sleep(0.05)
+    raise JobFailed("The model did not load within ten minutes: choose a smaller one.")
+
+
+def _body(question: Question) -> dict[str, Any]:
+    options = {name: value for name, value in asdict(question.sampling).items() if value is not None}
+    turns = [{"role": turn.role, "content": turn.content} for turn in question.messages]
+    return {"model": question.adapter or BASE, "messages": turns, **options}
+
+
+def _answer(text: str, finish: str, body: dict[str, Any], seconds: float) -> Answer:
+    try:
+        weights = Weights(**body["weights"])
+        tokens = int(body["usage"]["completion_tokens"])
+    except KeyError:
+        raise JobFailed("The model's process broke off in the middle of the answer: ask again.") from None
+    return Answer(text, weights, finish, tokens, seconds)
+
+
+def _raise_for(status: int, body: str) -> None:
+    if status == 200:
+        return
+    try:
+        message = str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = f"The model's process answered with status {status}."
+    kind = {400: BadInput, 404: NotFound, 413: BadInput}.get(status, JobFailed)
+    raise kind(message)

@@ -1,0 +1,108 @@
+"""One process a run folder: spawn it, tell whether it lives, ask it to stop.
+
+Life is a file lock that the child inherits: it falls when the last process holding it is gone, whatever killed it. So
+there is no pid to be reused, no zombie taken for alive, and no moment between spawning and noting in which a killed app
+could lose its run. What it leaves out: Windows, which has no such locks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from studio.contract.events import LOG_FILE
+from studio.errors import BadInput
+
+LOCK_FILE = "alive.lock"
+PROCESS_FILE = "process.json"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def claimed(run_dir: Path) -> Iterator[int]:
+    """Hold the folder's lock; yields its file descriptor. Raises BadInput when a process lives in it already."""
+    descriptor = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not _locked(descriptor):
+            raise BadInput("A process is at work on this run already.")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def spawn(run_dir: Path, module: str, lock: int, environment: Mapping[str, str] | None = None) -> int:
+    """Start `python -m module run_dir` in a session of its own; it keeps the claimed `lock`. Returns its pid."""
+    with (run_dir / LOG_FILE).open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, str(run_dir)],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+    (run_dir / PROCESS_FILE).write_text(json.dumps({"pid": process.pid}), encoding="utf-8")
+    return process.pid
+
+
+def is_alive(run_dir: Path) -> bool:
+    """Whether a process of this folder lives (or is just being started)."""
+    try:
+        descriptor = os.open(run_dir / LOCK_FILE, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def ask_to_stop(run_dir: Path, hard: bool = False) -> bool:
+    """Signal the folder's process group: SIGTERM, or SIGKILL when `hard`. False when nothing lives there."""
+    if not is_alive(run_dir):
+        return False
+    pid = _pid(run_dir)
+    if pid is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL if hard else signal.SIGTERM)
+    return True
+
+
+def reap(run_dir: Path) -> None:
+    """Collect the folder's ended child, so that it does not stay in the process table while the app lives."""
+    pid = _pid(run_dir)
+    if pid is not None:
+        with suppress(ChildProcessError):  # it was another app's child
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _locked(descriptor: int) -> bool:
+    # Tried for a second: a look by `is_alive` holds the lock for an instant too.
+    for _ in range(20):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.05)
+    return False
+
+
+def _pid(run_dir: Path) -> int | None:
+    try:
+        return int(json.loads((run_dir / PROCESS_FILE).read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError):
+        return None

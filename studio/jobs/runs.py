@@ -1,0 +1,193 @@
+"""Training runs: start, stop, resume, and take up what their processes say.
+
+A run's folder is the truth and lives on without the app; the rows in the database follow it. So closing the browser,
+restarting the app or killing it changes nothing for a run: the next look goes on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from storage.database import Database
+from storage.records import Run
+from storage.runs import NewEvent, create_run, get_run, list_active_runs, take_up_events
+from storage.snapshots import get_snapshot
+from studio.contract.events import ENDED_STATES, Event, log_tail, tail
+from studio.contract.spec import SPEC_FILE, TrainSpec, parse_train_spec
+from studio.errors import BadInput, DiskFull, NotFound
+from studio.jobs.models import check_base_model
+from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn
+from studio.settings import Workspace
+
+TRAINING_MODULE = "studio.training"
+
+
+def make_spec(
+    workspace: Workspace, snapshot_id: str, base_model: str, settings: Mapping[str, object] | None = None
+) -> TrainSpec:
+    """The validated spec of a run. Raises BadSpec, or BadModel for a base model that cannot be loaded."""
+    fields: dict[str, object] = dict(settings or {})
+    fields["snapshot"] = workspace.snapshots / snapshot_id
+    fields["models"] = workspace.models
+    fields["base_model"] = check_base_model(base_model)
+    return parse_train_spec(fields)
+
+
+def start_run(
+    db: Database,
+    workspace: Workspace,
+    snapshot_id: str,
+    base_model: str,
+    settings: Mapping[str, object] | None = None,
+    project_id: str | None = None,
+) -> Run:
+    """Start training in a process of its own. Raises BadInput (also while another run trains), NotFound, DiskFull."""
+    snapshot = get_snapshot(db, snapshot_id, project_id)
+    spec = make_spec(workspace, snapshot.id, base_model, settings)
+    if not (spec.snapshot / "manifest.json").exists():
+        raise NotFound(f"The files of snapshot {snapshot.id} are gone from {spec.snapshot}: freeze it again.")
+    _refuse_second(db, workspace)
+    run_id = f"run-{secrets.token_hex(4)}"
+    run_dir = workspace.runs / run_id
+    try:
+        run_dir.mkdir(parents=True)
+        (run_dir / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(run_dir, ignore_errors=True)
+        raise DiskFull(f"The run cannot be written to {workspace.runs}: {error.strerror}. Make room.") from error
+    with claimed(run_dir) as lock:
+        steps = spec.steps(snapshot.train_rows)
+        run = create_run(db, run_id, snapshot.project_id, snapshot.id, spec.base_model, spec.model_dump_json(), steps)
+        spawn(run_dir, TRAINING_MODULE, lock)
+    return run
+
+
+def resume_run(db: Database, workspace: Workspace, run_id: str) -> Run:
+    """Go on from a stopped or failed run's last checkpoint (from the start when it has none). Raises BadInput."""
+    sync_runs(db, workspace)
+    run = get_run(db, run_id)
+    if run.state == "done":
+        raise BadInput(f"Run {run.number} is done: there is nothing to resume.")
+    if run.state not in ENDED_STATES:
+        raise BadInput(f"Run {run.number} is at work already.")
+    _refuse_second(db, workspace)
+    run_dir = _run_dir(workspace, run_id)
+    with claimed(run_dir) as lock:
+        take_up_events(db, run_id, [], run.events_offset, {"state": "starting", "message": ""})
+        spawn(run_dir, TRAINING_MODULE, lock)
+    return get_run(db, run_id)
+
+
+def stop_run(db: Database, workspace: Workspace, run_id: str) -> None:
+    """Ask a run to stop; it answers with a checkpoint and the state `stopped`. Raises BadInput when none is at work."""
+    run = get_run(db, run_id)
+    if not ask_to_stop(_run_dir(workspace, run_id)):
+        raise BadInput(f"Run {run.number} is not at work: there is nothing to stop.")
+
+
+def sync_runs(db: Database, workspace: Workspace) -> list[str]:
+    """Take up the new events of every run that has not ended; ids of the runs that changed."""
+    return [run.id for run in list_active_runs(db) if _sync(db, workspace, run)]
+
+
+def follow_run(
+    workspace: Workspace, run_id: str, on_event: Callable[[Event], None], poll_seconds: float = 0.2, offset: int = 0
+) -> None:
+    """Hand each event of a run to `on_event` until its process has ended. Needs no database."""
+    run_dir = _run_dir(workspace, run_id)
+    while True:
+        alive = is_alive(run_dir)
+        events, offset = tail(run_dir, offset)
+        for event in events:
+            on_event(event)
+        if not alive:
+            return
+        time.sleep(poll_seconds)
+
+
+def run_log(workspace: Workspace, run_id: str, lines: int = 20) -> str:
+    """The last lines of a run's log."""
+    return log_tail(_run_dir(workspace, run_id), lines)
+
+
+class Watcher:
+    """A thread that takes up events of active runs every half second, for as long as the app lives."""
+
+    def __init__(self, db: Database, workspace: Workspace, seconds: float = 0.5) -> None:
+        self._db, self._workspace, self._seconds = db, workspace, seconds
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="run watcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first look takes up whatever happened while no app was there."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread. The runs go on."""
+        self._ended.set()
+        self._thread.join(timeout=10)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self._seconds):
+            try:
+                sync_runs(self._db, self._workspace)
+            except DiskFull:
+                continue  # the events stay in their file and are taken up when there is room
+
+
+def _sync(db: Database, workspace: Workspace, run: Run) -> bool:
+    run_dir = workspace.runs / run.id
+    alive = is_alive(run_dir)  # asked first: what a dying process wrote last is then in the file already
+    if not alive:
+        reap(run_dir)
+    events, offset = tail(run_dir, run.events_offset)
+    changes = _changes(events)
+    if not alive and changes.get("state") not in ENDED_STATES:
+        changes |= {"state": "failed", "message": changes.get("message") or _obituary(run_dir)}
+    if not events and not changes:
+        return False
+    take_up_events(db, run.id, [NewEvent(e.seq, e.at, e.kind, e.data) for e in events], offset, changes)
+    return True
+
+
+_COPIED: dict[str, tuple[str, ...]] = {
+    "state": ("state", "message", "device", "steps"),
+    "step": ("step", "steps", "tokens_per_second", "eta_seconds", "memory_bytes"),
+    "error": ("message",),
+    "done": ("state", "base_loss", "tuned_loss", "base_hash", "adapter_hash", "tokens_per_second"),
+}
+
+
+def _changes(events: Iterable[Event]) -> dict[str, object]:
+    """What a batch of events changes of the run's row."""
+    changes: dict[str, object] = {}
+    for event in events:
+        for name in _COPIED.get(event.kind, ()):
+            if event.data.get(name) is not None:
+                changes[name] = event.data[name]
+    return changes
+
+
+def _obituary(run_dir: Path) -> str:
+    last = [line for line in log_tail(run_dir, 3).splitlines() if line.strip()]
+    reason = f" Its last words: {last[-1][:300]}" if last else ""
+    return f"The training process ended without finishing. Resume goes on from its last checkpoint.{reason}"
+
+
+def _refuse_second(db: Database, workspace: Workspace) -> None:
+    sync_runs(db, workspace)
+    active = list_active_runs(db)
+    if active:
+        raise BadInput(f"Run {active[0].number} is at work: wait until it has ended, or stop it.")
+
+
+def _run_dir(workspace: Workspace, run_id: str) -> Path:
+    run_dir = workspace.runs / run_id
+    if run_dir.parent != workspace.runs or not run_dir.is_dir():
+        raise NotFound(f"There is no run '{run_id}' in {workspace.runs}.")
+    return run_dir
