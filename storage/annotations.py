@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from storage.database import Database, aware, now
-from storage.examples import get_example
+from storage.examples import EXAMPLE_COLUMNS, as_example, qualified
 from storage.records import Annotation, Example
 from studio.errors import BadInput, NotFound
 
@@ -22,6 +22,7 @@ UNDO_LIMIT = 50
 
 _STATUS = {"submit": "labeled", "skip": "skipped", "flag": "flagged"}
 _COLUMNS = "id, number, example_id, project_id, annotator, action, response, source, undoes, seconds, created_at"
+_WIDTH = len(_COLUMNS.split(", "))
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,12 @@ def get_annotation(db: Database, annotation_id: str) -> Annotation:
 def list_history(db: Database, project_id: str, annotator: str, limit: int = 20) -> list[Done]:
     """One's own standing acts, newest first: the current one of each example."""
     rows = db.query(
-        f"SELECT {', '.join('a.' + c for c in _COLUMNS.split(', '))} FROM annotations a "
+        f"SELECT {qualified('a', _COLUMNS)}, {qualified('e', EXAMPLE_COLUMNS)} FROM annotations a "
         "JOIN examples e ON e.annotation_id = a.id "
         "WHERE a.project_id = ? AND a.annotator = ? AND a.source = 'label' ORDER BY a.number DESC LIMIT ?",
         [project_id, annotator, limit],
     )
-    return [Done(annotation, get_example(db, annotation.example_id)) for annotation in map(_annotation, rows)]
+    return [Done(_annotation(row[:_WIDTH]), as_example(row[_WIDTH:])) for row in rows]
 
 
 def list_revisions(db: Database, example_id: str) -> list[Annotation]:
@@ -152,7 +153,7 @@ def pace(db: Database, project_id: str, annotator: str, since: datetime) -> tupl
         "SELECT count(*), median(seconds) FROM annotations a WHERE project_id = ? AND annotator = ? "
         "AND action = 'submit' AND source = 'label' AND created_at >= ? "
         "AND NOT EXISTS (SELECT 1 FROM annotations u WHERE u.undoes = a.id)",
-        [project_id, annotator, since.replace(tzinfo=None)],
+        [project_id, annotator, since.astimezone(UTC).replace(tzinfo=None)],
     )
     return (int(row[0]), row[1]) if row else (0, None)
 

@@ -25,7 +25,7 @@ IMPORT_SCHEMA = pa.schema(
 )
 """One imported row: fresh ids, `prompt` from `encode_turns`, `response` null where there is none."""
 
-_COLUMNS = "id, project_id, position, prompt, context, source, status, annotation_id, created_at"
+EXAMPLE_COLUMNS = "id, project_id, position, prompt, context, source, status, annotation_id, created_at"
 
 
 def encode_turns(turns: tuple[Turn, ...]) -> str:
@@ -41,26 +41,28 @@ def decode_turns(stored: str) -> tuple[Turn, ...]:
 class ImportBatch:
     """One import as one transaction: `add` batches as they are read, then `finish`, or nothing is imported.
 
-    Rows wait in a temporary table, so the write door is held only while `finish` moves them.
+    Rows wait in a temporary table of this thread's cursor, so all calls come from one thread, and the write door is
+    held only for a moment at each `add` and while `finish` moves them.
     """
 
     def __init__(self, db: Database, project_id: str, source: str, annotator: str) -> None:
         self._db, self._project_id, self._source, self._annotator = db, project_id, source, annotator
-        self._cursor = db.cursor()
         columns = ", ".join(f"{f.name} {'BIGINT' if f.name == 'line' else 'VARCHAR'}" for f in IMPORT_SCHEMA)
-        self._cursor.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({columns})")
+        with db.write() as cursor:
+            cursor.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({columns})")
 
     def add(self, rows: pa.Table) -> None:
-        """Hold a batch of IMPORT_SCHEMA rows."""
-        self._cursor.register("incoming_batch", rows.cast(IMPORT_SCHEMA))
-        self._cursor.execute("INSERT INTO incoming SELECT * FROM incoming_batch")
-        self._cursor.unregister("incoming_batch")
+        """Hold a batch of IMPORT_SCHEMA rows. Raises DiskFull where they do not fit into memory and spill."""
+        with self._db.write() as cursor:
+            cursor.register("incoming_batch", rows.cast(IMPORT_SCHEMA))
+            cursor.execute("INSERT INTO incoming SELECT * FROM incoming_batch")
+            cursor.unregister("incoming_batch")
 
     def finish(self) -> ImportCounts:
         """Write what is new. An answer to an example that still waits labels that example."""
         with self._db.write() as cursor:
             before = _counted(cursor, "SELECT count(*) FROM incoming")
-            cursor.execute(_DEDUPLICATE, [self._project_id, self._project_id, self._project_id])
+            cursor.execute(_DEDUPLICATE, [self._project_id, self._project_id])
             cursor.execute(_MATCH_WAITING, [self._project_id])
             moment = now()
             cursor.execute(_INSERT_EXAMPLES, [self._project_id, self._source, moment])
@@ -74,10 +76,11 @@ class ImportBatch:
     def discard(self) -> None:
         """Forget the rows that were added."""
         for name in ("incoming", "fresh", "waiting"):
-            self._cursor.execute(f"DROP TABLE IF EXISTS {name}")
+            self._db.cursor().execute(f"DROP TABLE IF EXISTS {name}")
 
 
-# An unlabeled row is a duplicate when its prompt is known at all; a labeled one when prompt and answer both are.
+# An unlabeled row is a duplicate when its prompt is known at all; a labeled one when prompt and answer both are: as the
+# pair that stands, or as one imported before, so that the same file again brings back nothing that was corrected since.
 _DEDUPLICATE = """
 CREATE OR REPLACE TEMP TABLE fresh AS
 WITH ranked AS (
@@ -90,8 +93,8 @@ WHERE nth_pair = 1
   AND (response IS NOT NULL OR NOT answered_in_file)
   AND NOT (response IS NULL AND content_key IN (SELECT content_key FROM examples WHERE project_id = ?))
   AND NOT (response IS NOT NULL AND pair_key IN (
-        SELECT a.pair_key FROM annotations a JOIN examples e ON e.annotation_id = a.id
-        WHERE e.project_id = ? AND a.project_id = ?))
+        SELECT a.pair_key FROM annotations a LEFT JOIN examples e ON e.annotation_id = a.id
+        WHERE a.project_id = ? AND a.action = 'submit' AND (a.source = 'import' OR e.id IS NOT NULL)))
 """
 
 _MATCH_WAITING = """
@@ -124,20 +127,20 @@ UPDATE examples SET status = 'labeled', annotation_id = w.annotation_id FROM wai
 
 def get_example(db: Database, example_id: str) -> Example:
     """Raises NotFound."""
-    row = db.one(f"SELECT {_COLUMNS} FROM examples WHERE id = ?", [example_id])
+    row = db.one(f"SELECT {EXAMPLE_COLUMNS} FROM examples WHERE id = ?", [example_id])
     if row is None:
         raise NotFound("This example does not exist any more.")
-    return _example(row)
+    return as_example(row)
 
 
 def next_examples(db: Database, project_id: str, limit: int, after: int = 0) -> list[Example]:
     """The first `limit` examples to label behind position `after`, as imported."""
     rows = db.query(
-        f"SELECT {_COLUMNS} FROM examples WHERE project_id = ? AND status = 'todo' AND position > ? "
+        f"SELECT {EXAMPLE_COLUMNS} FROM examples WHERE project_id = ? AND status = 'todo' AND position > ? "
         "ORDER BY position LIMIT ?",
         [project_id, after, limit],
     )
-    return [_example(row) for row in rows]
+    return [as_example(row) for row in rows]
 
 
 def page_examples(
@@ -145,13 +148,13 @@ def page_examples(
 ) -> list[tuple[Example, str]]:
     """A page of a project's examples with the answer that stands ('' for none), newest work last."""
     rows = db.query(
-        f"SELECT {', '.join('e.' + c for c in _COLUMNS.split(', '))}, coalesce(a.response, '') FROM examples e "
+        f"SELECT {qualified('e', EXAMPLE_COLUMNS)}, coalesce(a.response, '') FROM examples e "
         "LEFT JOIN annotations a ON a.id = e.annotation_id WHERE e.project_id = ? AND (? IS NULL OR e.status = ?) "
         "AND (? = '' OR contains(lower(e.prompt), lower(?)) OR contains(lower(coalesce(a.response, '')), lower(?))) "
         "ORDER BY e.position LIMIT ? OFFSET ?",
         [project_id, status, status, search, search, search, limit, offset],
     )
-    return [(_example(row[:-1]), row[-1]) for row in rows]
+    return [(as_example(row[:-1]), row[-1]) for row in rows]
 
 
 def count_examples(db: Database, project_id: str) -> Counts:
@@ -171,9 +174,15 @@ def list_pairs(db: Database, project_id: str) -> list[Pair]:
     return [Pair(row[0], row[1], decode_turns(row[2]), row[3], row[4], row[5]) for row in rows]
 
 
+def qualified(table: str, columns: str) -> str:
+    """Column names with their table in front."""
+    return ", ".join(f"{table}.{column}" for column in columns.split(", "))
+
+
 def _counted(cursor: Any, sql: str) -> int:
     return int(cursor.execute(sql).fetchone()[0])
 
 
-def _example(row: tuple[Any, ...]) -> Example:
+def as_example(row: tuple[Any, ...]) -> Example:
+    """The example of a row of EXAMPLE_COLUMNS."""
     return Example(row[0], row[1], row[2], decode_turns(row[3]), row[4], row[5], row[6], row[7], aware(row[8]))

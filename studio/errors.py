@@ -9,6 +9,7 @@
     ├── WorkspaceBusy          another process owns the database
     ├── WorkspaceBroken        the database cannot be opened or is of another version
     ├── DiskFull               no room left; nothing already saved is lost
+    ├── Cancelled              the user called a step off; nothing of it was saved
     └── JobFailed              a process of ours ended without its result
 
 Anything else that escapes is a bug and shows its traceback.
@@ -49,6 +50,10 @@ class WorkspaceBroken(StudioError):
 
 class DiskFull(StudioError):
     """The disk is full; nothing already saved is lost."""
+
+
+class Cancelled(StudioError):
+    """The user called the step off; nothing of it was saved."""
 
 
 class JobFailed(StudioError):

@@ -97,6 +97,8 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> Rendered:
         after = _text(tokenizer, messages[: index + 1], False)
         if not (full.startswith(after) and after.startswith(before) and len(before) >= cursor):
             continue
+        if message.content.strip() not in after[len(before) :]:
+            continue
         piece = _ids(tokenizer, full[cursor : len(before)])
         ids += piece
         mask += [False] * len(piece)

@@ -2,7 +2,7 @@
 
 Kinds and the keys of their `data` (times are UTC, sizes bytes, durations seconds):
 
-    state    {"state": RunState, ...}     what the job is doing; `message` is for people; a running engine adds `port`
+    state    {"state": RunState, ...}     what the job is doing; `message` is for people; "ready" (engine) adds `port`
     step     {"step", "steps", "epoch", "loss", "learning_rate", "tokens", "tokens_per_second", "eta_seconds",
               "memory_bytes", "grad_norm"}   `tokens` counts non-padding tokens so far
     metric   {"name", "value", "step"}    e.g. validation_loss, base_loss, tuned_loss
@@ -26,10 +26,14 @@ EVENTS_FILE = "events.jsonl"
 LOG_FILE = "log.txt"
 
 EventKind = Literal["state", "step", "metric", "sample", "warning", "error", "done"]
-RunState = Literal["starting", "loading", "training", "evaluating", "sampling", "stopping", "done", "stopped", "failed"]
+RunState = Literal[
+    "starting", "loading", "training", "evaluating", "sampling", "ready", "stopping", "done", "stopped", "failed"
+]
 
 KINDS: frozenset[str] = frozenset(get_args(EventKind))
-ACTIVE_STATES: frozenset[str] = frozenset({"starting", "loading", "training", "evaluating", "sampling", "stopping"})
+ACTIVE_STATES: frozenset[str] = frozenset(
+    {"starting", "loading", "training", "evaluating", "sampling", "ready", "stopping"}
+)
 ENDED_STATES: frozenset[str] = frozenset({"done", "stopped", "failed"})
 
 
@@ -54,7 +58,7 @@ class EventWriter:
         self._seq = _mend(self.path)
         self._file = self.path.open("ab", buffering=0)
 
-    def write(self, kind: EventKind, **data: object) -> Event:
+    def write(self, kind: EventKind, /, **data: object) -> Event:
         """Append one event in one write. Raises OSError (disk full) with the file left at whole lines."""
         event = Event(self._seq + 1, datetime.now(UTC), kind, data)
         line = _encode(event)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from storage.database import Database
 from storage.records import Run
-from storage.runs import NewEvent, create_run, get_run, list_active_runs, take_up_events
+from storage.runs import NewEvent, create_run, get_run, list_active_runs, list_events, list_runs, take_up_events
 from storage.snapshots import get_snapshot
 from studio.contract.events import ENDED_STATES, Event, log_tail, tail
 from studio.contract.spec import SPEC_FILE, TrainSpec, parse_train_spec
@@ -23,6 +23,20 @@ from studio.errors import BadInput, DiskFull, NotFound
 from studio.jobs.models import check_base_model
 from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn
 from studio.settings import Workspace
+
+__all__ = [
+    "Watcher",
+    "follow_run",
+    "get_run",
+    "list_events",
+    "list_runs",
+    "make_spec",
+    "resume_run",
+    "run_log",
+    "start_run",
+    "stop_run",
+    "sync_runs",
+]
 
 TRAINING_MODULE = "studio.training"
 

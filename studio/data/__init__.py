@@ -1,0 +1,1 @@
+"""Files to examples and back, and frozen snapshots between. No torch, no gradio."""

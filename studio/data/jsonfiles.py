@@ -1,0 +1,194 @@
+"""JSONL, streamed line by line, and JSON, an array of objects read element by element from one text in memory.
+
+A broken line of JSONL is one rejected row; broken JSON ends the file, for nothing behind the break can be trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from studio.data.rows import ROW_LIMIT, Rejected, Row, Table
+from studio.data.textfile import Line, lines, sniff_encoding
+from studio.errors import BadFile
+
+JSON_LIMIT = 256 << 20
+"""Bytes of the largest .json file: it has to be in memory as a whole."""
+
+_LOOK_AHEAD = 100  # rows from which the columns are collected
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+class JsonLinesTable(Table):
+    """A .jsonl file: one object a line, empty lines passed over."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "JSONL")
+        self._sniffed = sniff_encoding(path)
+        self.encoding = self._sniffed.name
+        self.notes += self._sniffed.notes
+        self.columns = _collect_columns(self)
+
+    def rows(self) -> Iterator[Row | Rejected]:
+        """See Table."""
+        for line, position in lines(self.path, self._sniffed):
+            self.position = position
+            if line.problem:
+                yield Rejected(line.number, line.problem)
+            elif line.text.strip():
+                yield _parse_line(line)
+
+
+class JsonTable(Table):
+    """A .json file: an array of objects, or one object that holds a single list of them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "JSON")
+        if self.size > JSON_LIMIT:
+            raise BadFile(f"{path.name} is larger than {JSON_LIMIT >> 20} MiB: save it as JSONL, one object a line.")
+        sniffed = sniff_encoding(path)
+        self.encoding = sniffed.name
+        self.notes += sniffed.notes
+        self._text = _decode_whole(path, sniffed.name)
+        self.columns = _collect_columns(self)
+
+    def rows(self) -> Iterator[Row | Rejected]:
+        """See Table."""
+        scan = _Scan(self.path.name, self._text)
+        line = 1
+        counted = 0
+        for start, value in scan.elements():
+            line += self._text.count("\n", counted, start)
+            counted = start
+            self.position = int(self.size * start / len(self._text))
+            yield Row(line, value) if isinstance(value, dict) else Rejected(line, _no_object(value))
+        self.position = self.size
+
+
+class _Scan:
+    """A walk over a JSON text that keeps one element in memory at a time."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name, self._text = name, text
+        self._decoder = json.JSONDecoder()
+
+    def elements(self) -> Generator[tuple[int, object], None, None]:
+        """Elements of the one list, each with its offset. Raises BadFile that names the line of a break."""
+        at = self._skip(0)
+        if self._text.startswith("[", at):
+            at = yield from self._array(at)
+        elif self._text.startswith("{", at):
+            at = yield from self._object(at)
+        else:
+            raise BadFile(f"{self._name} does not hold a list of objects.")
+        if at < len(self._text):
+            raise self._broken(at, "there is more behind the end of the list")
+
+    def _array(self, at: int) -> Generator[tuple[int, object], None, int]:
+        at = self._skip(at + 1)
+        if self._text.startswith("]", at):
+            return self._skip(at + 1)
+        while True:
+            value, end = self._value(at)
+            yield at, value
+            at = self._skip(end)
+            if self._text.startswith("]", at):
+                return self._skip(at + 1)
+            at = self._skip(self._expect(at, ","))
+
+    def _object(self, at: int) -> Generator[tuple[int, object], None, int]:
+        lists = 0
+        at = self._skip(at + 1)
+        while not self._text.startswith("}", at):
+            key, at = self._value(at)
+            at = self._skip(self._expect(self._skip(at), ":"))
+            if self._text.startswith("[", at):
+                lists += 1
+                if lists > 1:
+                    raise BadFile(f"{self._name} holds more than one list ('{key}' too): keep the one with the rows.")
+                at = yield from self._array(at)
+            else:
+                at = self._skip(self._value(at)[1])
+            if not self._text.startswith("}", at):
+                at = self._skip(self._expect(at, ","))
+        if not lists:
+            raise BadFile(f"{self._name} holds one object but no list of rows: put the objects between [ and ].")
+        return self._skip(at + 1)
+
+    def _value(self, at: int) -> tuple[object, int]:
+        try:
+            return self._decoder.raw_decode(self._text, at)
+        except json.JSONDecodeError as error:
+            raise self._broken(error.pos, error.msg) from None
+        except StopIteration:
+            raise self._broken(at, "a value is missing") from None
+        except RecursionError:
+            raise self._broken(at, "it is nested too deeply") from None
+        except ValueError as error:
+            raise self._broken(at, str(error)) from None
+
+    def _expect(self, at: int, mark: str) -> int:
+        if not self._text.startswith(mark, at):
+            raise self._broken(at, f"'{mark}' is missing")
+        return at + 1
+
+    def _skip(self, at: int) -> int:
+        match = _SPACE.match(self._text, at)
+        return match.end() if match else at
+
+    def _broken(self, at: int, why: str) -> BadFile:
+        line = self._text.count("\n", 0, at) + 1
+        return BadFile(f"{self._name} is broken at line {line} ({_plain(why)}): nothing of it was taken.")
+
+
+def looks_like_json_lines(path: Path) -> bool:
+    """Whether a file called .json holds one object a line: its first line is a whole object and a second one begins."""
+    with path.open("rb") as file:
+        first = file.readline(ROW_LIMIT + 1).decode("utf-8-sig", "replace").strip()
+        second = file.readline(ROW_LIMIT).strip()
+    return first.startswith("{") and second.startswith(b"{") and isinstance(_parse_line(Line(1, first)), Row)
+
+
+def _parse_line(line: Line) -> Row | Rejected:
+    try:
+        value = json.loads(line.text)
+    except json.JSONDecodeError as error:
+        return Rejected(line.number, f"it is not JSON ({_plain(error.msg)}, character {error.colno})")
+    except RecursionError:
+        return Rejected(line.number, "it is nested too deeply")
+    except ValueError as error:
+        return Rejected(line.number, f"it is not JSON ({_plain(str(error))})")
+    return Row(line.number, value) if isinstance(value, dict) else Rejected(line.number, _no_object(value))
+
+
+def _collect_columns(table: Table) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+    for number, row in enumerate(table.rows()):
+        if isinstance(row, Row):
+            names.update(dict.fromkeys(row.values))
+        if number + 1 >= _LOOK_AHEAD and names:
+            break
+        if number + 1 >= 100 * _LOOK_AHEAD:
+            break
+    table.position = 0
+    return tuple(names)
+
+
+def _decode_whole(path: Path, encoding: str) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadFile(f"Line {line} of {path.name} is not {encoding.upper()} text: save the file as UTF-8.") from None
+
+
+def _no_object(value: object) -> str:
+    kind = {list: "a list", str: "a text", type(None): "null", bool: "a truth value"}.get(type(value), "a number")
+    return f"it is {kind}, not an object with named values"
+
+
+def _plain(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,1 @@
+"""The only room that knows gradio: one file a tab, layout then wiring."""

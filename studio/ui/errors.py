@@ -1,0 +1,27 @@
+"""How a handler tells the user that something was not to be: one plain sentence, as a toast."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import gradio as gr
+
+from studio.errors import StudioError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def told(handler: Callable[P, R]) -> Callable[P, R]:
+    """Show a StudioError's sentence as it stands; anything else is a bug and keeps its traceback."""
+
+    @functools.wraps(handler)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(*args, **kwargs)
+        except StudioError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return wrapper

@@ -1,0 +1,28 @@
+"""What every tab may use of the page around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.data.projects import list_projects
+from studio.jobs.context import Studio
+
+QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private"}
+"""For events whose handler takes milliseconds: past the queue, and no endpoint of the public API."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The project menu: its value is the id of the project in hand, or None."""
+
+    project: gr.Dropdown
+
+    @staticmethod
+    def choices(studio: Studio, chosen: str | None) -> gr.Dropdown:
+        """The project menu anew, keeping the chosen one while it exists, else taking the first."""
+        choices = [(project.name, project.id) for project in list_projects(studio.db)]
+        ids = [choice[1] for choice in choices]
+        return gr.Dropdown(choices=choices, value=chosen if chosen in ids else (ids[0] if ids else None))

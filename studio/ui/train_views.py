@@ -1,0 +1,182 @@
+"""What the Train tab shows of a plan and of a run: data in, HTML out, so it is tested without a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage.records import Run, RunEvent
+from studio.contract.events import ACTIVE_STATES
+from studio.jobs.context import Studio
+from studio.jobs.plan import Plan
+from studio.jobs.runs import list_events, run_log
+from studio.ui.components.curve import curve
+from studio.ui.components.html import bar, chip, duration, empty, moment, notice, size, text
+
+_STATE_KINDS = {"done": "good", "failed": "bad", "stopped": "warn"}
+_SAYINGS = {
+    "starting": "Starting the training process",
+    "loading": "Loading the base model",
+    "evaluating": "Measuring the loss on held-out rows",
+    "sampling": "Writing sample answers",
+    "stopping": "Writing a checkpoint",
+}
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run in pieces of HTML."""
+
+    summary: str
+    chart: str
+    samples: str
+    log: str
+    active: bool
+    resumable: bool
+
+    @staticmethod
+    def nothing() -> RunView:
+        """What is shown before the first run."""
+        return RunView(
+            empty("No run yet", "Pick a snapshot, read the plan, and start training."), "", "", "", False, False
+        )
+
+
+def plan_html(plan: Plan) -> str:
+    """Device, method, steps, minutes and memory in one glance; the reasons folded."""
+    minutes = "after the first steps" if plan.minutes is None else f"~{_minutes(plan.minutes)}"
+    memory = (
+        "unknown yet"
+        if plan.memory_bytes is None
+        else f"~{size(plan.memory_bytes)} of {size(plan.device.memory_bytes)}"
+    )
+    facts = {
+        "Device": plan.device.kind.upper(),
+        "Method": plan.method,
+        "Steps": f"{plan.steps:,}",
+        "Time": minutes,
+        "Memory": memory,
+    }
+    notes = ""
+    if not plan.validation_rows:
+        notes = notice("warn", "This snapshot has no validation rows: there will be no validation curve.")
+    if plan.memory_bytes and plan.memory_bytes > plan.device.free_bytes:
+        notes += notice("bad", f"Only {size(plan.device.free_bytes)} are free: make the batch or the length smaller.")
+    reasons = "".join(f"<dt>{text(name)}</dt><dd>{text(why)}</dd>" for name, why in plan.reasons)
+    return f'{_facts(facts)}{notes}<details class="why"><summary>Why these?</summary><dl>{reasons}</dl></details>'
+
+
+def run_view(studio: Studio, run: Run) -> RunView:
+    """Everything there is to see of a run."""
+    events = list_events(studio.db, run.id, ("step", "metric", "sample", "warning", "state", "done"))
+    train = [(_number(e, "step"), _number(e, "loss")) for e in events if e.kind == "step" and "loss" in e.data]
+    validation = [
+        (_number(e, "step"), _number(e, "value"))
+        for e in events
+        if e.kind == "metric" and e.data.get("name") == "validation_loss"
+    ]
+    return RunView(
+        summary=summary_html(run, events),
+        chart=curve(train, validation, run.steps),
+        samples=samples_html([e for e in events if e.kind == "sample"]),
+        log=log_html(run, run_log(studio.workspace, run.id, 60)),
+        active=run.state in ACTIVE_STATES,
+        resumable=run.state in ("stopped", "failed"),
+    )
+
+
+def summary_html(run: Run, events: Sequence[RunEvent]) -> str:
+    """State, progress and figures of a run, and what it warned of."""
+    head = (
+        f"<h2 class='title'>Run {run.number} {chip(run.state, _STATE_KINDS.get(run.state, 'busy'))}</h2>"
+        f"<p class='quiet'>{text(run.base_model)} · snapshot {text(run.snapshot_id[:8])} · "
+        f"started {moment(run.created_at)}</p>"
+    )
+    warnings = "".join(notice("warn", str(e.data["message"])) for e in events if e.kind == "warning")
+    problem = notice("bad", run.message) if run.state == "failed" else ""
+    stopped = (
+        notice("warn", "Stopped. Its checkpoint is kept: Resume goes on from it.") if run.state == "stopped" else ""
+    )
+    return f"{head}{_progress(run)}{problem}{stopped}{_facts(_figures(run))}{warnings}"
+
+
+def runs_html(runs: Sequence[Run], current: str) -> str:
+    """The runs of a project, newest first."""
+    items = (
+        f'<button type="button" class="item {"current" if run.id == current else ""}" data-id="{text(run.id)}">'
+        f'<div class="head"><b>Run {run.number}</b><span class="line">{moment(run.created_at)}</span>'
+        f"{chip(run.state, _STATE_KINDS.get(run.state, 'busy'))}</div>"
+        f'<div class="line">{text(_one_line(run))}</div></button>'
+        for run in runs
+    )
+    return f'<div class="list">{"".join(items)}</div>'
+
+
+def samples_html(samples: Sequence[RunEvent]) -> str:
+    """Held-out prompts with the answers of base and tuned."""
+    if not samples:
+        return ""
+    items = "".join(
+        f'<div class="sample"><p class="prompt">{text(e.data.get("prompt", ""))}</p>'
+        f'<p><span class="who">base</span>{text(e.data.get("base", ""))}</p>'
+        f'<p><span class="who">tuned</span>{text(e.data.get("tuned", ""))}</p></div>'
+        for e in samples
+    )
+    return f"<h3 style='margin-top:18px'>Held-out prompts, before and after</h3><div class='samples'>{items}</div>"
+
+
+def log_html(run: Run, log: str) -> str:
+    """The run's settings and the end of its log."""
+    spec = json.dumps({k: v for k, v in run.spec.items() if k not in ("snapshot", "models")}, indent=1)
+    return (
+        f'<pre class="log">{text(run.id)}\n{text(spec)}</pre><pre class="log">{text(log) or "The log is empty."}</pre>'
+    )
+
+
+def _progress(run: Run) -> str:
+    if run.state not in ACTIVE_STATES:
+        return ""
+    if run.state == "training" and run.steps:
+        left = f" · {duration(run.eta_seconds)} left" if run.eta_seconds is not None else ""
+        return bar(run.step / run.steps, f"Step {run.step} of {run.steps}{left}")
+    done = run.step / run.steps if run.steps else 0.0
+    return bar(done, run.message or _SAYINGS.get(run.state, run.state))
+
+
+def _figures(run: Run) -> dict[str, str]:
+    figures = {"Step": f"{run.step} / {run.steps}"}
+    if run.tokens_per_second:
+        figures["Speed"] = f"{run.tokens_per_second:,.0f} tok/s"
+    if run.memory_bytes:
+        figures["Memory"] = size(run.memory_bytes)
+    if run.device:
+        figures["Device"] = run.device
+    if run.base_loss is not None and run.tuned_loss is not None:
+        figures["Held-out loss"] = f"{run.base_loss:.3f} → {run.tuned_loss:.3f}"
+    return figures
+
+
+def _facts(facts: dict[str, str]) -> str:
+    return (
+        '<dl class="facts">'
+        + "".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in facts.items())
+        + "</dl>"
+    )
+
+
+def _minutes(minutes: float) -> str:
+    return "1 min" if minutes < 1 else f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _one_line(run: Run) -> str:
+    if run.state == "failed":
+        return run.message
+    if run.base_loss is not None and run.tuned_loss is not None:
+        return f"held-out loss {run.base_loss:.3f} → {run.tuned_loss:.3f} · {run.steps} steps"
+    return f"step {run.step} of {run.steps}"
+
+
+def _number(event: RunEvent, name: str) -> float:
+    value = event.data.get(name)
+    return float(value) if isinstance(value, (int, float)) else float("nan")

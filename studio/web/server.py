@@ -1,0 +1,83 @@
+"""Build the FastAPI application and serve it.
+
+The lifespan is the only code that runs on SIGTERM (atexit and what follows `uvicorn.run` do not), so the database is
+closed there. What it leaves out yet: accounts and TLS.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+from studio.errors import BadInput
+from studio.jobs.context import Studio, open_studio
+from studio.settings import Workspace
+from studio.ui.app import build_ui
+from studio.ui.theme import HEAD, STYLESHEET, THEME
+from studio.web.guard import Guard
+from studio.web.labeling import labeling_routes
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def build_app(studio: Studio, host: str = "127.0.0.1") -> FastAPI:
+    """The application over an open studio, which it closes when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        studio.watcher.start()
+        yield
+        studio.close()
+
+    app = FastAPI(title="SFT Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.include_router(labeling_routes(studio))
+    ui = build_ui(studio)
+    ui.queue(default_concurrency_limit=8, max_size=256)
+    app = gr.mount_gradio_app(
+        app,
+        ui,
+        path="/",
+        theme=THEME,
+        css=STYLESHEET,
+        head=HEAD,
+        run_history=False,
+        footer_links=[],
+        max_file_size="8gb",
+    )
+    app.add_middleware(Guard, hosts=_LOOPBACK if host in _LOOPBACK else None)
+    return app
+
+
+def serve(workspace: Workspace, host: str, port: int) -> None:
+    """Open the workspace and serve it until interrupted. Raises StudioError when it cannot be opened."""
+    _refuse_taken(host, port)
+    studio = open_studio(workspace)
+    shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104  shown, not bound
+    print(f"SFT Studio on http://{shown}:{port}  (workspace {workspace.root}; Ctrl+C ends it, runs go on)", flush=True)
+    if host not in _LOOPBACK:
+        print(
+            "Anyone who reaches this address can read and change everything: there are no accounts yet.",
+            file=sys.stderr,
+        )
+    config = uvicorn.Config(
+        build_app(studio, host), host=host, port=port, log_level="warning", timeout_graceful_shutdown=3
+    )
+    uvicorn.Server(config).run()
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        why = "is in use already" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        raise BadInput(f"Port {port} of {host} {why}: choose another with --port.") from None
