@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from storage.database import Database, aware, now
-from storage.examples import EXAMPLE_COLUMNS, as_example, qualified
+from storage.examples import get_examples
 from storage.records import Annotation, Example
 from studio.errors import BadInput, NotFound
 
@@ -22,7 +22,6 @@ UNDO_LIMIT = 50
 
 _STATUS = {"submit": "labeled", "skip": "skipped", "flag": "flagged"}
 _COLUMNS = "id, number, example_id, project_id, annotator, action, response, source, undoes, seconds, created_at"
-_WIDTH = len(_COLUMNS.split(", "))
 
 
 @dataclass(frozen=True)
@@ -131,14 +130,17 @@ def get_annotation(db: Database, annotation_id: str) -> Annotation:
 
 
 def list_history(db: Database, project_id: str, annotator: str, limit: int = 20) -> list[Done]:
-    """One's own standing acts, newest first: the current one of each example."""
+    """One's own standing acts, newest first: the current one of each example, among the last `2 * limit` acts."""
+    # Two reads by key: as one join DuckDB reads every example (20 ms at 200,000 of them, on each submit).
     rows = db.query(
-        f"SELECT {qualified('a', _COLUMNS)}, {qualified('e', EXAMPLE_COLUMNS)} FROM annotations a "
-        "JOIN examples e ON e.annotation_id = a.id "
-        "WHERE a.project_id = ? AND a.annotator = ? AND a.source = 'label' ORDER BY a.number DESC LIMIT ?",
-        [project_id, annotator, limit],
+        f"SELECT {_COLUMNS} FROM annotations WHERE project_id = ? AND annotator = ? AND source = 'label' "
+        "AND action <> 'undo' ORDER BY number DESC LIMIT ?",
+        [project_id, annotator, 2 * limit],
     )
-    return [Done(_annotation(row[:_WIDTH]), as_example(row[_WIDTH:])) for row in rows]
+    done = [_annotation(row) for row in rows]
+    examples = {example.id: example for example in get_examples(db, {act.example_id for act in done})}
+    standing = [Done(act, examples[act.example_id]) for act in done if act.example_id in examples]
+    return [item for item in standing if item.example.annotation_id == item.annotation.id][:limit]
 
 
 def list_revisions(db: Database, example_id: str) -> list[Annotation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pyarrow as pa
@@ -131,6 +132,13 @@ def get_example(db: Database, example_id: str) -> Example:
     if row is None:
         raise NotFound("This example does not exist any more.")
     return as_example(row)
+
+
+def get_examples(db: Database, ids: Collection[str]) -> list[Example]:
+    """Those of some examples that exist, in no order."""
+    marks = ", ".join("?" * len(ids))
+    rows = db.query(f"SELECT {EXAMPLE_COLUMNS} FROM examples WHERE id IN ({marks})", [*ids]) if ids else []
+    return [as_example(row) for row in rows]
 
 
 def next_examples(db: Database, project_id: str, limit: int, after: int = 0) -> list[Example]:

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.errors import WorkspaceBroken
+
 DEFAULT_PORT = 7860
 USER = "me"
 """Name under which work is kept while there are no accounts."""
@@ -49,7 +51,15 @@ class Workspace:
 
 
 def open_workspace(folder: str | Path | None = None) -> Workspace:
-    """The workspace at `folder`, else at $SFT_STUDIO_WORKSPACE, else ./workspace; made if it is not there."""
-    root = Path(folder or os.environ.get("SFT_STUDIO_WORKSPACE") or "workspace").expanduser().resolve()
-    root.mkdir(parents=True, exist_ok=True)
+    """The workspace at `folder`, else at $SFT_STUDIO_WORKSPACE, else ./workspace; made if it is not there.
+
+    Raises WorkspaceBroken when it cannot be.
+    """
+    name = folder or os.environ.get("SFT_STUDIO_WORKSPACE") or "workspace"
+    try:
+        root = Path(name).expanduser().resolve()
+        root.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise WorkspaceBroken(f"The workspace {name} cannot be used ({why}): name another folder.") from None
     return Workspace(root)

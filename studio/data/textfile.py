@@ -22,7 +22,7 @@ SAMPLE_BYTES = 1 << 20
 ENORMOUS = 64 << 20
 """Bytes of one line after which a file is no table of rows."""
 
-_GUESSES = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "euc_kr", "big5", "koi8_r", "mac_roman")
+_GUESSES = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "euc_kr", "big5", "koi8_r")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with the same two bytes
@@ -164,7 +164,8 @@ def _ascii_based(sample: bytes) -> Encoding:
 
 def _guess(sample: bytes) -> str:
     """The likeliest of the encodings in use; of those that fit equally well the commoner one, so the first."""
-    fits = {match.encoding: (-match.chaos, match.coherence) for match in from_bytes(sample, cp_isolation=list(_GUESSES))}
+    matches = from_bytes(sample, cp_isolation=list(_GUESSES))
+    fits = {match.encoding: (-match.chaos, match.coherence) for match in matches}
     return max(_GUESSES, key=lambda name: fits.get(name, (-1.0, 0.0)))
 
 

@@ -43,7 +43,15 @@ def _cuda() -> list[Device]:
     except (OSError, subprocess.SubprocessError):
         return []
     rows = [line.rsplit(",", 2) for line in answer.splitlines() if line.count(",") >= 2]
-    return [Device("cuda", name.strip(), int(total) * 2**20, int(free) * 2**20) for name, total, free in rows]
+    return [_cuda_device(name.strip(), total.strip(), free.strip()) for name, total, free in rows]
+
+
+def _cuda_device(name: str, total: str, free: str) -> Device:
+    """Memory as nvidia-smi says it, in MiB; GPUs that share the machine's memory say [N/A]."""
+    if total.isdecimal() and free.isdecimal():
+        return Device("cuda", name, int(total) * 2**20, int(free) * 2**20)
+    memory = psutil.virtual_memory()
+    return Device("cuda", name, memory.total, memory.available)
 
 
 def _mps() -> list[Device]:

@@ -8,12 +8,14 @@ import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from studio.contract.spec import STARTER
 from studio.errors import BadModel
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 _HEADER_LIMIT = 100_000_000
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,8 @@ def check_base_model(name: str) -> str:
     name = name.strip()
     if not name or name.lower() == STARTER:
         return STARTER
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return str(_checked_folder(folder.resolve()))
+    if folder := _folder(name):
+        return str(_checked_folder(folder))
     if name.startswith((".", "/", "~")) or "\\" in name or "\0" in name:
         raise BadModel(f"There is no folder {name}: name a folder with config.json and *.safetensors, or 'starter'.")
     if not _HUB_ID.fullmatch(name):
@@ -53,23 +54,30 @@ def model_shape(models: Path, name: str) -> Shape | None:
         return STARTER_SHAPE
     if not folder.is_dir():
         return None
-    config = _config(folder)
     count = sum(_parameters(file) for file in sorted(folder.glob("*.safetensors")))
-    hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
+    hidden = _number(folder, "hidden_size", "n_embd")
     return Shape(
         parameters=count,
-        layers=int(config.get("num_hidden_layers") or config.get("n_layer") or 0),
+        layers=_number(folder, "num_hidden_layers", "n_layer"),
         hidden=hidden,
-        intermediate=int(config.get("intermediate_size") or 4 * hidden),
-        vocabulary=int(config.get("vocab_size") or 0),
+        intermediate=_number(folder, "intermediate_size") or 4 * hidden,
+        vocabulary=_number(folder, "vocab_size"),
     )
+
+
+def _folder(name: str) -> Path | None:
+    try:
+        folder = Path(name).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long a name, a home that is not there, a NUL
+        return None
 
 
 def _checked_folder(folder: Path) -> Path:
     _config(folder)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        other = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
+        other = any(file.suffix in _PICKLED for file in folder.iterdir())
         why = "only pickled weights, which can run code" if other else "no weights"
         raise BadModel(f"The folder {folder} has {why}: put its *.safetensors files there.")
     for file in weights:
@@ -77,13 +85,22 @@ def _checked_folder(folder: Path) -> Path:
     return folder
 
 
-def _config(folder: Path) -> dict[str, int]:
+def _number(folder: Path, *names: str) -> int:
+    """The first of these settings that the config has, 0 without any. Raises BadModel for one that is no number."""
+    config = _config(folder)
+    value = next((config[name] for name in names if config.get(name) is not None), 0)
+    if not isinstance(value, int) or value < 0:
+        raise BadModel(f"{folder / 'config.json'} has no usable {names[0]}: {str(value)[:50]}.")
+    return value
+
+
+def _config(folder: Path) -> dict[str, object]:
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadModel(f"The folder {folder} has no config.json: it is not a model folder.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadModel(f"{path} cannot be read: {error}.") from None
     if not isinstance(config, dict):
         raise BadModel(f"{path} is not a model's config.")
@@ -98,10 +115,10 @@ def _parameters(file: Path) -> int:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > _HEADER_LIMIT:
                 raise ValueError("header too long")
-            header = json.loads(stream.read(length))
-            end = max((entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"), default=0)
-            if file.stat().st_size < 8 + length + end:
+            header = dict[str, Any](json.loads(stream.read(length)))
+            entries = [entry for key, entry in header.items() if key != "__metadata__"]
+            if file.stat().st_size < 8 + length + max((entry["data_offsets"][1] for entry in entries), default=0):
                 raise ValueError("file cut short")
-            return sum(prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+            return int(sum(prod(entry["shape"]) for entry in entries))
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, struct.error) as error:
         raise BadModel(f"{file} is damaged ({error}): download it again.") from None

@@ -13,12 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.database import Database
 from storage.runs import list_runs
 from storage.snapshots import get_snapshot
 from studio.contract.spec import TrainSpec
+from studio.errors import BadFile, NotFound
 from studio.jobs.devices import Device, list_devices
 from studio.jobs.models import Shape, model_shape
 from studio.jobs.runs import make_spec
@@ -61,7 +63,7 @@ def plan_run(
     settings: Mapping[str, object] | None = None,
     project_id: str | None = None,
 ) -> Plan:
-    """Plan a run without starting it. Raises BadSpec, BadModel, NotFound."""
+    """Plan a run without starting it. Raises BadSpec, BadModel, NotFound, BadFile."""
     snapshot = get_snapshot(db, snapshot_id, project_id)
     spec = make_spec(workspace, snapshot.id, base_model, settings)
     device = _device(spec)
@@ -89,10 +91,15 @@ def _device(spec: TrainSpec) -> Device:
 
 
 def _tokens_by_row(path: Path, limit: int) -> np.ndarray:
-    """Estimated tokens of each training row, shape (rows,)."""
+    """Estimated tokens of each training row, shape (rows,). Raises NotFound, BadFile."""
+    try:
+        rows = pq.read_table(path, columns=["messages"]).column("messages").to_pylist()
+    except FileNotFoundError:
+        raise NotFound(f"The files of snapshot {path.parent.name} are gone from {path.parent}: freeze it again.") from None
+    except (OSError, pa.ArrowException) as error:
+        raise BadFile(f"{path} is damaged ({str(error).splitlines()[0]}): freeze the snapshot again.") from None
     lengths = [
-        sum(len(turn["content"]) / _CHARACTERS_PER_TOKEN + _TURN_TOKENS for turn in messages)
-        for messages in pq.read_table(path, columns=["messages"]).column("messages").to_pylist()
+        sum(len(turn["content"]) / _CHARACTERS_PER_TOKEN + _TURN_TOKENS for turn in messages) for messages in rows
     ]
     return np.minimum(np.array(lengths, dtype=np.float64), limit)
 

@@ -19,11 +19,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from studio.contract.events import LOG_FILE
-from studio.errors import BadInput
+from studio.errors import BadInput, JobFailed
 
 LOCK_FILE = "alive.lock"
 PROCESS_FILE = "process.json"
+STOP_FILE = "stop.asked"
 ROOT = Path(__file__).resolve().parents[2]
+_NOTED_SECONDS = 2
+_CLAIM_SECONDS = 3
 
 
 @contextmanager
@@ -39,19 +42,33 @@ def claimed(run_dir: Path) -> Iterator[int]:
 
 
 def spawn(run_dir: Path, module: str, lock: int, environment: Mapping[str, str] | None = None) -> int:
-    """Start `python -m module run_dir` in a session of its own; it keeps the claimed `lock`. Returns its pid."""
-    with (run_dir / LOG_FILE).open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, str(run_dir)],
-            cwd=ROOT,
-            env={**os.environ, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=(lock,),
-        )
-    (run_dir / PROCESS_FILE).write_text(json.dumps({"pid": process.pid}), encoding="utf-8")
+    """Start `python -m module run_dir` in a session of its own; it keeps the claimed `lock`. Returns its pid.
+
+    Raises JobFailed when the system refuses (no memory, a full disk); then nothing runs.
+    """
+    noted = run_dir / PROCESS_FILE
+    process = None
+    try:
+        (run_dir / STOP_FILE).unlink(missing_ok=True)
+        noted.unlink(missing_ok=True)  # an earlier process's number may be anybody's by now
+        with (run_dir / LOG_FILE).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, str(run_dir)],
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+        whole = noted.with_suffix(".tmp")
+        whole.write_text(json.dumps({"pid": process.pid}), encoding="utf-8")
+        whole.replace(noted)
+    except OSError as error:
+        if process:
+            process.kill()
+        raise JobFailed(f"The process cannot be started: {error.strerror or error}.") from error
     return process.pid
 
 
@@ -72,14 +89,20 @@ def is_alive(run_dir: Path) -> bool:
 
 def ask_to_stop(run_dir: Path, hard: bool = False) -> bool:
     """Signal the folder's process group: SIGTERM, or SIGKILL when `hard`. False when nothing lives there."""
-    if not is_alive(run_dir):
+    deadline = time.monotonic() + _NOTED_SECONDS
+    while (pid := _pid(run_dir)) is None and is_alive(run_dir) and time.monotonic() < deadline:
+        time.sleep(0.02)  # it is just being started
+    if pid is None or not is_alive(run_dir):
         return False
-    pid = _pid(run_dir)
-    if pid is None:
-        return False
+    (run_dir / STOP_FILE).touch()  # a process that has not begun to listen dies of the signal without a word
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL if hard else signal.SIGTERM)
     return True
+
+
+def stop_was_asked(run_dir: Path) -> bool:
+    """Whether somebody asked the folder's last process to stop."""
+    return (run_dir / STOP_FILE).exists()
 
 
 def reap(run_dir: Path) -> None:
@@ -91,8 +114,10 @@ def reap(run_dir: Path) -> None:
 
 
 def _locked(descriptor: int) -> bool:
-    # Tried for a second: a look by `is_alive` holds the lock for an instant too.
-    for _ in range(20):
+    # Tried for seconds: a look by `is_alive` holds the lock for an instant too, and a process that has said `done`
+    # takes a while to leave.
+    deadline = time.monotonic() + _CLAIM_SECONDS
+    while time.monotonic() < deadline:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True

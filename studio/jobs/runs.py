@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from storage.database import Database
@@ -21,7 +21,7 @@ from studio.contract.events import ENDED_STATES, Event, log_tail, tail
 from studio.contract.spec import SPEC_FILE, TrainSpec, parse_train_spec
 from studio.errors import BadInput, DiskFull, NotFound
 from studio.jobs.models import check_base_model
-from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn
+from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn, stop_was_asked
 from studio.settings import Workspace
 
 __all__ = [
@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 TRAINING_MODULE = "studio.training"
+# One process owns the database, so a lock of this process is enough. Without it two clicks start two runs, and a watcher
+# that saw a process dead could write `failed` over a run that was resumed in between.
+_TURN = threading.RLock()
 
 
 def make_spec(
@@ -65,36 +68,38 @@ def start_run(
     spec = make_spec(workspace, snapshot.id, base_model, settings)
     if not (spec.snapshot / "manifest.json").exists():
         raise NotFound(f"The files of snapshot {snapshot.id} are gone from {spec.snapshot}: freeze it again.")
-    _refuse_second(db, workspace)
-    run_id = f"run-{secrets.token_hex(4)}"
-    run_dir = workspace.runs / run_id
-    try:
-        run_dir.mkdir(parents=True)
-        (run_dir / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
-    except OSError as error:
-        shutil.rmtree(run_dir, ignore_errors=True)
-        raise DiskFull(f"The run cannot be written to {workspace.runs}: {error.strerror}. Make room.") from error
-    with claimed(run_dir) as lock:
-        steps = spec.steps(snapshot.train_rows)
-        run = create_run(db, run_id, snapshot.project_id, snapshot.id, spec.base_model, spec.model_dump_json(), steps)
-        spawn(run_dir, TRAINING_MODULE, lock)
+    with _TURN:
+        _refuse_second(db, workspace)
+        run_id = f"run-{secrets.token_hex(4)}"
+        run_dir = workspace.runs / run_id
+        try:
+            run_dir.mkdir(parents=True)
+            (run_dir / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
+        except OSError as error:
+            shutil.rmtree(run_dir, ignore_errors=True)
+            raise DiskFull(f"The run cannot be written to {workspace.runs}: {error.strerror}. Make room.") from error
+        with claimed(run_dir) as lock:
+            steps, text = spec.steps(snapshot.train_rows), spec.model_dump_json()
+            run = create_run(db, run_id, snapshot.project_id, snapshot.id, spec.base_model, text, steps)
+            spawn(run_dir, TRAINING_MODULE, lock)
     return run
 
 
 def resume_run(db: Database, workspace: Workspace, run_id: str) -> Run:
     """Go on from a stopped or failed run's last checkpoint (from the start when it has none). Raises BadInput."""
-    sync_runs(db, workspace)
-    run = get_run(db, run_id)
-    if run.state == "done":
-        raise BadInput(f"Run {run.number} is done: there is nothing to resume.")
-    if run.state not in ENDED_STATES:
-        raise BadInput(f"Run {run.number} is at work already.")
-    _refuse_second(db, workspace)
-    run_dir = _run_dir(workspace, run_id)
-    with claimed(run_dir) as lock:
-        take_up_events(db, run_id, [], run.events_offset, {"state": "starting", "message": ""})
-        spawn(run_dir, TRAINING_MODULE, lock)
-    return get_run(db, run_id)
+    with _TURN:
+        sync_runs(db, workspace)
+        run = get_run(db, run_id)
+        if run.state == "done":
+            raise BadInput(f"Run {run.number} is done: there is nothing to resume.")
+        if run.state not in ENDED_STATES:
+            raise BadInput(f"Run {run.number} is at work already.")
+        _refuse_second(db, workspace)
+        run_dir = _run_dir(workspace, run_id)
+        with claimed(run_dir) as lock:
+            take_up_events(db, run_id, [], run.events_offset, {"state": "starting", "message": ""})
+            spawn(run_dir, TRAINING_MODULE, lock)
+        return get_run(db, run_id)
 
 
 def stop_run(db: Database, workspace: Workspace, run_id: str) -> None:
@@ -106,7 +111,8 @@ def stop_run(db: Database, workspace: Workspace, run_id: str) -> None:
 
 def sync_runs(db: Database, workspace: Workspace) -> list[str]:
     """Take up the new events of every run that has not ended; ids of the runs that changed."""
-    return [run.id for run in list_active_runs(db) if _sync(db, workspace, run)]
+    with _TURN:
+        return [run.id for run in list_active_runs(db) if _sync(db, workspace, run)]
 
 
 def follow_run(
@@ -125,8 +131,11 @@ def follow_run(
 
 
 def run_log(workspace: Workspace, run_id: str, lines: int = 20) -> str:
-    """The last lines of a run's log."""
-    return log_tail(_run_dir(workspace, run_id), lines)
+    """The last lines of a run's log; '' where its folder is gone."""
+    try:
+        return log_tail(_run_dir(workspace, run_id), lines)
+    except NotFound:
+        return ""
 
 
 class Watcher:
@@ -162,7 +171,7 @@ def _sync(db: Database, workspace: Workspace, run: Run) -> bool:
     events, offset = tail(run_dir, run.events_offset)
     changes = _changes(events)
     if not alive and changes.get("state") not in ENDED_STATES:
-        changes |= {"state": "failed", "message": changes.get("message") or _obituary(run_dir)}
+        changes |= _ending(run_dir, events)
     if not events and not changes:
         return False
     take_up_events(db, run.id, [NewEvent(e.seq, e.at, e.kind, e.data) for e in events], offset, changes)
@@ -187,6 +196,14 @@ def _changes(events: Iterable[Event]) -> dict[str, object]:
     return changes
 
 
+def _ending(run_dir: Path, events: Sequence[Event]) -> dict[str, object]:
+    """What to say of a process that is gone without a last word."""
+    if stop_was_asked(run_dir):
+        return {"state": "stopped", "message": ""}
+    told = [str(event.data["message"]) for event in events if event.kind == "error"]
+    return {"state": "failed", "message": told[-1] if told else _obituary(run_dir)}
+
+
 def _obituary(run_dir: Path) -> str:
     last = [line for line in log_tail(run_dir, 3).splitlines() if line.strip()]
     reason = f" Its last words: {last[-1][:300]}" if last else ""
@@ -202,6 +219,6 @@ def _refuse_second(db: Database, workspace: Workspace) -> None:
 
 def _run_dir(workspace: Workspace, run_id: str) -> Path:
     run_dir = workspace.runs / run_id
-    if run_dir.parent != workspace.runs or not run_dir.is_dir():
+    if run_id == ".." or run_dir.parent != workspace.runs or not run_dir.is_dir():
         raise NotFound(f"There is no run '{run_id}' in {workspace.runs}.")
     return run_dir

@@ -18,7 +18,7 @@ from studio.jobs.context import Studio
 from studio.jobs.engine import Sampling
 from studio.jobs.runs import get_run, list_runs
 from studio.ui.components.html import empty, notice, text
-from studio.ui.frame import QUICK, Frame
+from studio.ui.frame import QUICK, REFRESH, Frame
 
 _MOST_PROMPTS = 200
 
@@ -88,7 +88,7 @@ def _wire_choices(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> N
         return row.prompt, row, notice("", f"Reference: {row.response}")
 
     gr.on(
-        [tab.select, frame.project.change], on_show, [frame.project, parts.run], [parts.run, parts.reference], **QUICK
+        [tab.select, frame.project.change], on_show, [frame.project, parts.run], [parts.run, parts.reference], **REFRESH
     )
     parts.run.change(on_run, parts.run, parts.pick, **QUICK)
     parts.pick.input(on_pick, [parts.run, parts.pick], [parts.prompt, parts.picked, parts.reference], **QUICK)

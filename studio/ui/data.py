@@ -17,7 +17,7 @@ from studio.errors import BadInput, StudioError
 from studio.jobs.context import Studio
 from studio.ui.components.html import bar, chip, count, empty, notice, table, text
 from studio.ui.errors import told
-from studio.ui.frame import QUICK, Frame
+from studio.ui.frame import REFRESH, Frame
 
 _PAGE = 25
 _HEADING = (
@@ -207,14 +207,14 @@ def _wire_listing(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> N
         on_page,
         [*filters, parts.page],
         [parts.listing, parts.page],
-        **QUICK,
+        **REFRESH,
     )
     gr.on(
         [frame.project.change, parts.status.change, parts.search.change],
         lambda chosen, status, search: _page_of(studio, chosen, status, search, 1),
         filters,
         [parts.listing, parts.page],
-        **QUICK,
+        **REFRESH,
     )
 
 
@@ -295,5 +295,5 @@ def _short(value: str, limit: int = 280) -> str:
 def _no_file() -> str:
     return empty(
         "Nothing to preview",
-        "Choose a file on the left: its first rows appear here before anything is imported.",
+        "Choose a file: its first rows appear here before anything is imported.",
     )

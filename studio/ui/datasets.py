@@ -17,7 +17,7 @@ from studio.jobs.context import Studio
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import chip, count, empty, moment, opened, table, text
 from studio.ui.errors import told
-from studio.ui.frame import QUICK, Frame
+from studio.ui.frame import QUICK, REFRESH, Frame
 
 _PAGE = 25
 
@@ -104,10 +104,10 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     )
     parts.cards.open(on_open, frame.project, listed, **QUICK)
     refresh = lambda chosen, snapshot: _listed(studio, chosen, snapshot)  # noqa: E731
-    gr.on([tab.select, frame.project.change], refresh, [frame.project, parts.snapshot], listed, **QUICK)
+    gr.on([tab.select, frame.project.change], refresh, [frame.project, parts.snapshot], listed, **REFRESH)
     looked_at = [parts.snapshot, parts.split, parts.page]
     changes = [parts.snapshot.change, parts.split.change, parts.page.change]
-    gr.on(changes, on_rows, looked_at, parts.rows, **QUICK)
+    gr.on(changes, on_rows, looked_at, parts.rows, **REFRESH)
     parts.download.click(on_download, [parts.snapshot, parts.kind], parts.download, api_visibility="private")
 
 

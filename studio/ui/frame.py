@@ -13,6 +13,10 @@ from studio.jobs.context import Studio
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private"}
 """For events whose handler takes milliseconds: past the queue, and no endpoint of the public API."""
 
+REFRESH: dict[str, Any] = {**QUICK, "trigger_mode": "always_last", "show_progress": "hidden"}
+"""For events that show anew what has changed: the last trigger counts. With Gradio's default for several triggers, one
+that comes while a slower one is at work would be dropped, and the screen would keep what was true before."""
+
 
 @dataclass(frozen=True)
 class Frame:

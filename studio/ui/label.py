@@ -8,7 +8,7 @@ from studio.data.projects import get_project
 from studio.errors import NotFound
 from studio.jobs.context import Studio
 from studio.ui.components.label_desk import label_desk
-from studio.ui.frame import QUICK, Frame
+from studio.ui.frame import REFRESH, Frame
 
 
 def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
@@ -27,7 +27,7 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
         on_show,
         frame.project,
         [folded, guidelines, desk],
-        **QUICK,
+        **REFRESH,
     )
 
 

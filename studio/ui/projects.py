@@ -14,7 +14,7 @@ from studio.jobs.context import Studio
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import chip, count, empty, opened, text
 from studio.ui.errors import told
-from studio.ui.frame import QUICK, Frame
+from studio.ui.frame import QUICK, REFRESH, Frame
 
 _TASK_CHOICES = [(words, key) for key, words in TASKS.items()]
 
@@ -132,7 +132,7 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
         listed,
         [project, parts.archived],
         parts.cards,
-        **QUICK,
+        **REFRESH,
     )
 
 

@@ -15,7 +15,7 @@ from studio.jobs.runs import get_run, list_runs, resume_run, start_run, stop_run
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import empty, notice, opened
 from studio.ui.errors import told
-from studio.ui.frame import QUICK, Frame
+from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.train_views import RunView, plan_html, run_view, runs_html
 
 _DEFAULTS = {name: field.default for name, field in TrainSpec.model_fields.items()}
@@ -79,7 +79,7 @@ def _layout() -> _Parts:
                 resume = gr.Button("Resume", visible=False, scale=0, min_width=110)
             chart = gr.HTML()
             samples = gr.HTML()
-            with gr.Accordion("Settings and log of this run", open=False):
+            with gr.Accordion("Log of this run", open=False):
                 log = gr.HTML()
     return _Parts(
         snapshot, base_model, settings, plan, start, run, seen, timer, summary, chart, stop, resume, samples, log, runs
@@ -114,10 +114,10 @@ def _wire_plan(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None
         except StudioError as error:
             return [notice("bad", str(error)), gr.Button(interactive=False)]
 
-    gr.on([tab.select, frame.project.change], on_show, [frame.project, parts.snapshot], parts.snapshot, **QUICK)
+    gr.on([tab.select, frame.project.change], on_show, [frame.project, parts.snapshot], parts.snapshot, **REFRESH)
     chosen_by = [frame.project, parts.snapshot, parts.base_model, *parts.settings]
     changes = [parts.snapshot.change, parts.base_model.change, *(field.change for field in parts.settings)]
-    gr.on([tab.select, *changes], on_plan, chosen_by, [parts.plan, parts.start], show_progress="hidden", **QUICK)
+    gr.on([tab.select, *changes], on_plan, chosen_by, [parts.plan, parts.start], **REFRESH)
 
 
 def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
@@ -150,8 +150,8 @@ def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     parts.runs.open(on_open, frame.project, parts.view, **QUICK)
     look = lambda chosen, run, seen: _shown(studio, chosen, run, seen)  # noqa: E731
     state = [frame.project, parts.run, parts.seen]
-    parts.timer.tick(look, state, parts.view, show_progress="hidden", **QUICK)
-    gr.on([tab.select, frame.project.change], look, state, parts.view, show_progress="hidden", **QUICK)
+    parts.timer.tick(look, state, parts.view, **REFRESH)
+    gr.on([tab.select, frame.project.change], look, state, parts.view, **REFRESH)
 
 
 def snapshot_menu(studio: Studio, project_id: str | None, current: str | None) -> gr.Dropdown:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from storage.examples import get_example
 from storage.records import Example
 from studio.errors import NotFound, StudioError
 from studio.jobs.context import Studio
@@ -59,9 +61,24 @@ def labeling_routes(studio: Studio) -> APIRouter:
 
     @router.post("/draft")
     def draft(body: Draft) -> Any:
-        return _answer(lambda: keep_draft(db, body.example, USER, body.response))
+        def keep() -> None:
+            get_example(db, body.example)  # a draft of nothing would wait for ever
+            keep_draft(db, body.example, USER, body.response)
+
+        return _answer(keep)
 
     return router
+
+
+def refused(request: Request, error: Exception) -> JSONResponse:
+    """422 as one sentence. FastAPI's own answer sends back what was sent, and fails where that is no valid text."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = str(first["loc"][-1])
+    if first["type"] == "string_too_long" and field == "response":
+        return JSONResponse({"message": f"The text is longer than {_LONGEST:,} characters: shorten it."}, 422)
+    why = "is no text that can be stored" if first["type"] == "string_unicode" else "cannot be used"
+    return JSONResponse({"message": f"The request's {field} {why}: nothing was saved."}, 422)
 
 
 def _answer(work: Any) -> Any:

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 
 from studio.errors import BadInput
 from studio.jobs.context import Studio, open_studio
@@ -22,7 +23,7 @@ from studio.settings import Workspace
 from studio.ui.app import build_ui
 from studio.ui.theme import HEAD, STYLESHEET, THEME
 from studio.web.guard import Guard
-from studio.web.labeling import labeling_routes
+from studio.web.labeling import labeling_routes, refused
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -37,6 +38,7 @@ def build_app(studio: Studio, host: str = "127.0.0.1") -> FastAPI:
         studio.close()
 
     app = FastAPI(title="SFT Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.add_exception_handler(RequestValidationError, refused)
     app.include_router(labeling_routes(studio))
     ui = build_ui(studio)
     ui.queue(default_concurrency_limit=8, max_size=256)
@@ -78,6 +80,10 @@ def _refuse_taken(host: str, port: int) -> None:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
+    except OverflowError:
+        raise BadInput(f"There is no port {port}: choose one from 1 to 65535 with --port.") from None
+    except socket.gaierror:
+        raise BadInput(f"This machine has no address '{host}': choose another with --host.") from None
     except OSError as error:
         why = "is in use already" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
         raise BadInput(f"Port {port} of {host} {why}: choose another with --port.") from None

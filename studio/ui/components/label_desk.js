@@ -116,6 +116,7 @@ const history = () => el('div', { class: 'desk-history', 'aria-label': 'History'
 
 const paint = () => {
   root = element.querySelector('.desk') || element.appendChild(el('div', { class: 'desk' }));
+  root.dataset.project = project;
   const line = () => el('p', { class: 'desk-say', role: 'status', 'aria-live': 'polite' });
   if (!desk) {
     root.replaceChildren(el('div', { class: 'empty' }, el('strong', {}, 'No project chosen'), el('p', {}, 'Choose a project above, or create one in the Projects tab.')), line());

@@ -1,0 +1,162 @@
+"""The studio without a browser: parse a command line, run one command, print what it gives.
+
+Exit codes: 0 done, 1 failed, 2 bad input. Results go to stdout, as tables or with `--json` as exactly one object;
+sentences, logs and progress go to stderr. The work itself is in studio.commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from studio import commands
+from studio.commands import Outcome
+from studio.contract.spec import STARTER, TRAIN_FIELDS
+from studio.errors import BadInput, NotFound, StudioError
+from studio.settings import Workspace, open_workspace
+
+_CELL = 60
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, as every other bad input does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message[:1].upper()}{message[1:]}: `{self.prog} --help` shows what there is.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    as_json = "--json" in argv
+    try:
+        flags = _parser().parse_args(argv)
+        outcome: Outcome = flags.run(_workspace(flags.workspace), flags)
+    except StudioError as error:
+        _say(str(error))
+        if as_json:
+            print(json.dumps({"error": str(error)}, ensure_ascii=False))
+        return 2 if isinstance(error, (BadInput, NotFound)) else 1
+    except KeyboardInterrupt:
+        _say("Interrupted.")
+        return 1
+    except BrokenPipeError:  # `… | head`
+        sys.stderr.close()
+        return 1
+    print(json.dumps(outcome.data, ensure_ascii=False, default=str) if as_json else as_tables(outcome.data))
+    if outcome.message:
+        _say(outcome.message)
+    return outcome.code
+
+
+def _workspace(folder: str | None) -> Workspace:
+    try:
+        return open_workspace(folder)
+    except OSError as error:
+        raise BadInput(f"The workspace {folder} cannot be used: {error.strerror or error}.") from None
+
+
+def as_tables(data: Mapping[str, object]) -> str:
+    """What a command gives, for people: values in one block, then each list as a table of its own."""
+    simple = {name: value for name, value in data.items() if not isinstance(value, (list, dict))}
+    blocks = [_table([{"": name, " ": value} for name, value in simple.items()], header=False)] if simple else []
+    for name, value in data.items():
+        rows = [{"": key, " ": item} for key, item in value.items()] if isinstance(value, dict) else value
+        if isinstance(rows, list):
+            body = _table([row if isinstance(row, dict) else {"": row} for row in rows]) if rows else "none"
+            blocks.append(f"{name}\n{body}")
+    return "\n\n".join(blocks)
+
+
+def _table(rows: Sequence[Mapping[str, object]], header: bool = True) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[_cell(row.get(name)) for name in names] for row in rows]
+    if header and any(name.strip() for name in names):
+        cells.insert(0, names)
+    widths = [max(len(line[index]) for line in cells) for index in range(len(names))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
+    return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m studio", description="SFT Studio without a browser.")
+    parser.add_argument("--workspace", metavar="W", help="folder that holds everything (default: ./workspace)")
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_data_commands(verbs)
+    _add_run_commands(verbs)
+    _command(verbs, "doctor", commands.doctor, "what is fine here, and what to do about what is not")
+    return parser
+
+
+def _add_data_commands(verbs: Any) -> None:
+    project = verbs.add_parser("project", help="create or list projects").add_subparsers(
+        dest="act", required=True, metavar="ACT", parser_class=_Parser
+    )
+    create = _command(project, "create", commands.create, "make a project")
+    create.add_argument("name", metavar="NAME")
+    create.add_argument("--task", default="chat", help="task type (default: %(default)s)")
+    create.add_argument("--system-prompt", default="", metavar="TEXT", help="system prompt of every conversation")
+    _command(project, "list", commands.projects, "the projects there are")
+
+    load = _command(verbs, "import", commands.import_rows, "import a CSV, TSV, JSON, JSONL or Parquet file")
+    load.add_argument("name", metavar="NAME")
+    load.add_argument("file", metavar="FILE", type=Path)
+    for option in ("input", "output", "context"):
+        load.add_argument(f"--{option}", metavar="COLUMN", help=f"column of the {option} (guessed when none is named)")
+
+    snapshot = _command(verbs, "snapshot", commands.snapshot, "freeze a project's accepted pairs")
+    snapshot.add_argument("name", metavar="NAME")
+    for split in ("validation", "test"):
+        snapshot.add_argument(
+            f"--{split}", type=float, default=0.1, help=f"share of {split} rows (default: %(default)s)"
+        )
+    snapshot.add_argument("--seed", type=int, default=0)
+
+    export = _command(verbs, "export", commands.export, "write a project's or a snapshot's pairs to a file")
+    export.add_argument("name", metavar="NAME|SNAPSHOT")
+    export.add_argument("file", metavar="FILE", type=Path, help="ending in .jsonl, .csv or .parquet")
+
+
+def _add_run_commands(verbs: Any) -> None:
+    train = _command(verbs, "train", commands.train, "fine-tune a base model on a snapshot")
+    train.add_argument("snapshot", metavar="SNAPSHOT")
+    train.add_argument("--model", default=STARTER, help="starter, a Hub id or a folder (default: %(default)s)")
+    fields = ", ".join(sorted(TRAIN_FIELDS))
+    train.add_argument("--set", action="extend", nargs="+", default=[], metavar="field=value", help=f"fields: {fields}")
+    resume = _command(verbs, "resume", commands.resume, "go on from a stopped run's last checkpoint")
+    resume.add_argument("run_id", metavar="RUN")
+    for verb in (train, resume):
+        verb.add_argument("--detach", action="store_true", help="return at once; the run goes on")
+    _command(verbs, "stop", commands.stop, "stop a run with a checkpoint").add_argument("run_id", metavar="RUN")
+    _command(verbs, "runs", commands.runs, "list the runs")
+
+    compare = _command(verbs, "compare", commands.compare, "answers of base and fine-tuned model side by side")
+    compare.add_argument("run_id", metavar="RUN")
+    asked = compare.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--prompt", metavar="TEXT")
+    asked.add_argument("--file", metavar="FILE", type=Path, help="JSONL with a `prompt` in each line")
+    compare.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: %(default)s)")
+    compare.add_argument("--max-tokens", type=int, default=256, help="longest answer (default: %(default)s)")
+    compare.add_argument("--seed", type=int, help="makes answers with a temperature repeatable")
+
+
+def _command(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON object")
+    parser.set_defaults(run=run)
+    return parser

@@ -1,0 +1,52 @@
+"""What goes into the engine and what comes out of it, as frozen data; no torch, so that every file may know these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from studio.contract.chat import Message
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One answer to write. `adapter` is a run id, None asks the base; temperature 0 is greedy; `seed` None is random.
+
+    `max_tokens` counts answer tokens. `stop` strings end the answer and are not part of it.
+    """
+
+    messages: tuple[Message, ...]
+    adapter: str | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of one answer: why, how long (seconds since its batch began), and the weights that wrote it.
+
+    Hashes are SHA-256 of safetensors files; `adapter` and `adapter_hash` are None for the base.
+    """
+
+    reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    base: str
+    base_hash: str
+    adapter: str | None
+    adapter_hash: str | None
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The next piece of text of request number `row` (may be empty); `done` is set on the last one."""
+
+    row: int
+    text: str
+    done: Finished | None = None

@@ -1,0 +1,1 @@
+"""Base models for training, inference and evaluation: found, checked, loaded (the torch stack; no storage)."""

@@ -1,0 +1,74 @@
+"""Greedy answers in batches: what training shows as samples and evaluation scores.
+
+What it leaves out: streaming and sampling, which live in inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from studio.contract.chat import Message, prompt_ids, render
+
+
+def stop_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Token ids that end an answer: the end tokens of tokenizer and model, and the one the template closes it with."""
+    found: list[Any] = []
+    for ends in (tokenizer.eos_token_id, getattr(model.generation_config, "eos_token_id", None)):
+        found += ends if isinstance(ends, (list, tuple)) else [ends]
+    found += _template_end(tokenizer)
+    return sorted({int(token) for token in found if token is not None})
+
+
+@torch.inference_mode()
+def greedy_answers(
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[Message]], max_new_tokens: int, batch_size: int = 16
+) -> list[str]:
+    """One greedy answer a prompt (turns up to the question), as text without special tokens, in the order given.
+
+    Works in left-padded batches of prompts of like length. The model is put into evaluation mode.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    rows = [prompt_ids(tokenizer, list(prompt)) for prompt in prompts]
+    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+    ends = stop_ids(model, tokenizer)
+    answers = [""] * len(rows)
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        width = max(len(rows[row]) for row in batch)
+        ids = torch.full((len(batch), width), tokenizer.pad_token_id, dtype=torch.long)
+        mask = torch.zeros((len(batch), width), dtype=torch.long)
+        for line, row in enumerate(batch):
+            ids[line, width - len(rows[row]) :] = torch.tensor(rows[row])
+            mask[line, width - len(rows[row]) :] = 1
+        output = model.generate(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=ends or None,
+            pad_token_id=tokenizer.pad_token_id,
+            use_cache=True,
+        )
+        for line, row in enumerate(batch):
+            answers[row] = str(tokenizer.decode(output[line, width:].tolist(), skip_special_tokens=True)).strip()
+    return answers
+
+
+def _template_end(tokenizer: Any) -> list[int]:
+    """The special token with which the chat template closes an answer (Phi's <|end|> is not its end-of-text token)."""
+    probe = [Message("user", "a"), Message("assistant", "b")]
+    try:
+        rendered = render(tokenizer, probe)
+    except ValueError:
+        return []
+    last = max(index for index, target in enumerate(rendered.mask) if target)
+    tail = [token for token, target in zip(rendered.ids[: last + 1], rendered.mask, strict=False) if target]
+    special = set(tokenizer.all_special_ids)
+    return [token for token in tail if token in special][:1]

@@ -1,0 +1,27 @@
+"""Telling a full disk from other failures, whichever library hit it."""
+
+from __future__ import annotations
+
+import errno
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PHRASES = ("no space left", "os error 28", "disk quota exceeded", "os error 122", "file too large", "os error 27")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """True when `error`, or what caused it, says that the disk (or quota) has no room left.
+
+    safetensors tells it as a SafetensorError and torch as a RuntimeError, so their texts are read too.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _FULL:
+            return True
+        text = str(seen).lower()
+        if any(phrase in text for phrase in _PHRASES):
+            return True
+        # torch.save reports a failed write in these words only, whatever the reason.
+        if "pytorchstreamwriter failed writing" in text or ("inline_container" in text and "unexpected pos" in text):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

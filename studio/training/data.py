@@ -1,0 +1,175 @@
+"""From a snapshot's Parquet files to rows of token ids, and the order in which a run sees them.
+
+A row whose answer does not fit whole, or that the template cannot render, is left out and counted, never trained on
+silently. What it leaves out: packing several rows into one sequence, and data larger than memory (12 bytes a token).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from studio.contract.chat import Message, render
+from studio.errors import BadFile
+
+IGNORED = -100
+"""Label of a token without loss (the value that torch and transformers ignore)."""
+
+GROUP_BATCHES = 50
+"""Rows are shuffled, then sorted by length within groups of so many batches: little padding, yet a random order."""
+
+NAMED_ROWS = 20
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One conversation as token ids; `labels` are the ids where there is loss, else -100. `number` counts from 1."""
+
+    number: int
+    ids: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.int32]
+    messages: tuple[Message, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass
+class Split:
+    """The rows of one split that can be used; `left_out` maps a reason to the row numbers left out for it."""
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+    left_out: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def skipped(self) -> int:
+        """How many rows were left out."""
+        return sum(len(numbers) for numbers in self.left_out.values())
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """A sentence for each reason, with the first row numbers."""
+        total = len(self.rows) + self.skipped
+        return [
+            {
+                "message": f"{len(numbers)} of {total} {self.name} rows were left out: {reason}.",
+                "split": self.name,
+                "reason": reason,
+                "count": len(numbers),
+                "rows": numbers[:NAMED_ROWS],
+            }
+            for reason, numbers in self.left_out.items()
+        ]
+
+
+def read_split(snapshot: Path, name: str, tokenizer: Any, max_length: int, keep_messages: bool = False) -> Split:
+    """Read and render `<snapshot>/<name>.parquet`. Raises BadFile when it is missing or not a snapshot's file."""
+    split = Split(name)
+    for number, messages in enumerate(_conversations(snapshot / f"{name}.parquet"), start=1):
+        try:
+            rendered = render(tokenizer, messages)
+        except Exception as error:
+            # A template's own `raise_exception` comes as jinja2's TemplateError, of which this room knows nothing.
+            if not isinstance(error, ValueError) and type(error).__module__.split(".")[0] != "jinja2":
+                raise
+            split.left_out.setdefault("no target (the chat template shows no answer in them)", []).append(number)
+            continue
+        # What follows the last answer token can teach nothing.
+        end = max(index for index, target in enumerate(rendered.mask) if target) + 1
+        if end > max_length:
+            reason = f"answer cut (they are longer than max_length={max_length} tokens)"
+            split.left_out.setdefault(reason, []).append(number)
+            continue
+        ids = np.asarray(rendered.ids[:end], dtype=np.int32)
+        labels = np.where(np.asarray(rendered.mask[:end]), ids, IGNORED).astype(np.int32)
+        split.rows.append(Row(number, ids, labels, tuple(messages) if keep_messages else ()))
+    return split
+
+
+def run_order(lengths: Sequence[int], total: int, batch_size: int, seed: int) -> Ints:
+    """Indices of the `total` rows that a run sees, epoch after epoch, rows of like length together in a batch.
+
+    The same arguments give the same order on every machine. Every batch but the last is full; the run begins with the
+    batch that has the longest row, so that a lack of memory shows at once.
+    """
+    rows = len(lengths)
+    length = np.asarray(lengths)
+    epochs = -(-total // rows)
+    stream = np.concatenate([np.random.default_rng((seed, epoch)).permutation(rows) for epoch in range(epochs)])[:total]
+    # A group stays within about one epoch, so that a row does not meet itself in a batch.
+    size = batch_size * max(1, min(GROUP_BATCHES, rows // batch_size))
+    order: list[Ints] = []
+    for number, start in enumerate(range(0, total, size)):
+        group = stream[start : start + size]
+        group = group[np.argsort(length[group], kind="stable")]
+        batches = [group[at : at + batch_size] for at in range(0, len(group), batch_size)]
+        last = [batches.pop()] if len(batches[-1]) < batch_size else []
+        shuffle = np.random.default_rng((seed, 1_000_000_007, number)).permutation(len(batches))
+        order += [batches[index] for index in shuffle] + last
+    if order and len(order) > 1:
+        full = [index for index, batch in enumerate(order) if len(batch) == batch_size]
+        longest = max(full, key=lambda index: int(length[order[index]].max()), default=0)
+        order[0], order[longest] = order[longest], order[0]
+    return np.concatenate(order)
+
+
+def collate(rows: Sequence[Row], pad_id: int) -> dict[str, torch.Tensor]:
+    """Right-padded `input_ids`, `attention_mask` and `labels`, each [rows, longest row]."""
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    labels = torch.full((len(rows), width), IGNORED, dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    for line, row in enumerate(rows):
+        ids[line, : len(row)] = torch.from_numpy(row.ids)
+        labels[line, : len(row)] = torch.from_numpy(row.labels)
+        mask[line, : len(row)] = 1
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def spread(rows: Sequence[Row], limit: int) -> list[Row]:
+    """At most `limit` rows, taken evenly over the whole list: the same ones in every run on this split."""
+    if len(rows) <= limit:
+        return list(rows)
+    return [rows[index * len(rows) // limit] for index in range(limit)]
+
+
+class RunRows(torch.utils.data.Dataset[Row]):
+    """A whole run as one long epoch: item `i` is the `i`-th row that the run sees."""
+
+    def __init__(self, rows: Sequence[Row], order: Ints) -> None:
+        self._rows = rows
+        self._order = order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, index: int) -> Row:
+        return self._rows[int(self._order[index])]
+
+
+def _conversations(path: Path) -> Iterator[list[Message]]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024, columns=["messages"]):
+                for turns in batch.column("messages").to_pylist():
+                    yield _messages(turns or [])
+    except FileNotFoundError:
+        raise BadFile(f"The snapshot has no {path.name}: {path.parent} is not a snapshot's folder.") from None
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise BadFile(f"{path} cannot be read as a snapshot's split: make the snapshot again.") from error
+
+
+def _messages(turns: list[dict[str, Any]]) -> list[Message]:
+    """The turns; loss lies on the last one, the answer that a person gave, and on no earlier one."""
+    last = len(turns) - 1
+    return [Message(turn["role"], turn["content"] or "", index == last) for index, turn in enumerate(turns)]

@@ -1,0 +1,268 @@
+"""One fine-tuning run, top to bottom: spec, data, model, adapter, steps, held-out losses, samples, adapter file.
+
+The details live next door: data.py (rows and their order), loss.py, lora.py, trainer.py, callbacks.py, checkpoints.py,
+sampling.py; ending.py turns what is raised here into events. What it leaves out: full fine-tuning and preference pairs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PrinterCallback, set_seed
+
+from studio.contract.spec import TrainSpec, read_train_spec
+from studio.errors import BadFile, BadSpec
+from studio.models.devices import device_name, pick_device
+from studio.models.hashes import adapter_hash
+from studio.models.loading import LoadedBase, load_base
+from studio.models.quiet import be_quiet, stay_offline
+from studio.training import checkpoints
+from studio.training.callbacks import Between, Progress, marks
+from studio.training.data import Row, RunRows, Split, collate, read_split, run_order, spread
+from studio.training.lora import attach_lora, save_adapter
+from studio.training.loss import mean_loss
+from studio.training.report import Report
+from studio.training.sampling import report_samples
+from studio.training.stop import Stop
+from studio.training.trainer import AnswerTrainer, arguments, world_size
+
+CURVE_ROWS = 128
+"""Validation rows behind a point of the curve; more would only slow the run."""
+
+HELD_OUT_ROWS = 512
+"""Held-out rows behind base_loss and tuned_loss."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The splits of a run, rendered. `held_out` is the one that base and tuned are compared on, None without rows."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def held_out(self) -> Split | None:
+        return next((split for split in (self.test, self.validation) if split.rows), None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the run will do: `order` of rows over all steps, and the non-padding tokens seen after each step."""
+
+    steps: int
+    rows_per_step: int
+    order: Any
+    tokens_after: list[int]
+
+
+def train(run_dir: Path, report: Report, stop: Stop) -> dict[str, object]:
+    """Run, or resume, the fine-tuning of `run_dir` and return the results for its `done` event.
+
+    Raises StudioError with one sentence, Stopped when a stop was asked for, and OSError when the disk is full.
+    """
+    began = time.monotonic()
+    be_quiet()
+    spec = read_train_spec(run_dir)
+    device = pick_device(spec.device)
+    report.state("loading", f"Loading {spec.base_model} on {device_name(device)}", **_machine(device))
+    base = load_base(spec.models, spec.base_model, _own_device(spec.device), spec.dtype)
+    stay_offline()
+    stop.check()
+
+    data = _read_data(spec, base, report, stop)
+    plan = _plan(spec, data.train.rows)
+    set_seed(spec.seed)
+    model = attach_lora(base.model, spec)
+    checkpoint = _checkpoint(run_dir / checkpoints.FOLDER, plan, report, stop)
+
+    resumed = f", going on from step {checkpoints.step_of(checkpoint)}" if checkpoint else ""
+    report.state("training", f"Training {plan.steps} steps{resumed}", **_sizes(data, plan, base, model))
+    progress = _run_steps(run_dir, spec, plan, data, base, model, checkpoint, report, stop)
+    stop.check()
+    if int(os.environ.get("RANK", "0")) > 0:
+        return {}  # a helper of a multi-GPU run: the first process does the rest
+
+    report.state("evaluating", "Comparing base and tuned loss on held-out rows")
+    losses = _held_out_losses(model, data, base, spec, plan.steps, report, stop)
+    report.state("sampling", f"Answering {min(spec.samples, len(_held_out_rows(data)))} held-out prompts")
+    samples = spread(_held_out_rows(data), spec.samples)
+    report_samples(model, base.tokenizer, samples, spec.sample_tokens, report, stop)
+
+    adapter = save_adapter(model, run_dir)
+    trained = plan.tokens_after[-1] - plan.tokens_after[progress.first_step]
+    return {
+        **losses,
+        "rows": len(data.train.rows),
+        "skipped": data.train.skipped + data.validation.skipped + data.test.skipped,
+        "steps": plan.steps,
+        "tokens": plan.tokens_after[-1],
+        "tokens_per_second": round(trained / progress.busy_seconds, 1) if progress.busy_seconds else None,
+        "seconds": round(time.monotonic() - began, 1),
+        "base_hash": base.weights_hash,
+        "adapter_hash": adapter_hash(adapter),
+    }
+
+
+def _machine(device: torch.device) -> dict[str, object]:
+    packages = ("torch", "transformers", "peft")
+    return {
+        "pid": os.getpid(),
+        "device": device.type,
+        "device_name": device_name(device),
+        "versions": {name: version(name) for name in packages},
+    }
+
+
+def _own_device(wanted: str) -> str:
+    """Under a launcher each process takes the GPU that the launcher gave it."""
+    if world_size() > 1 and torch.cuda.is_available() and wanted != "cpu":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    return wanted
+
+
+def _read_data(spec: TrainSpec, base: LoadedBase, report: Report, stop: Stop) -> Data:
+    read = partial(read_split, spec.snapshot, tokenizer=base.tokenizer, max_length=_max_length(spec, base))
+    splits = []
+    for name, keep in (("train", False), ("validation", True), ("test", True)):
+        splits.append(read(name=name, keep_messages=keep))
+        stop.check()
+    data = Data(*splits)
+    for split in splits:
+        for warning in split.warnings():
+            report.warning(**warning)
+    if not data.train.rows:
+        raise BadFile(_nothing_left(data.train, spec))
+    if not data.validation.rows:
+        report.warning("The snapshot has no usable validation rows, so there will be no validation curve.")
+    if data.held_out is None:
+        report.warning("The snapshot has no held-out rows, so base and tuned cannot be compared.")
+    return data
+
+
+def _max_length(spec: TrainSpec, base: LoadedBase) -> int:
+    """Tokens a row may have: never more than the model has positions for."""
+    positions = getattr(base.model.config, "max_position_embeddings", None)
+    return min(spec.max_length, int(positions)) if positions else spec.max_length
+
+
+def _nothing_left(split: Split, spec: TrainSpec) -> str:
+    if not split.skipped:
+        return "The snapshot has no training rows: accept some pairs and make a new snapshot."
+    reasons = "; ".join(f"{len(numbers)} rows: {reason}" for reason, numbers in split.left_out.items())
+    return f"No training row can be used ({reasons}): raise max_length (now {spec.max_length}) or correct the rows."
+
+
+def _plan(spec: TrainSpec, rows: list[Row]) -> Plan:
+    world = world_size()
+    rows_per_step = spec.rows_per_step * world
+    steps = spec.max_steps or max(1, -(-spec.steps(len(rows)) // world))
+    total = steps * rows_per_step if spec.max_steps else max(1, round(len(rows) * spec.epochs))
+    order = run_order([len(row) for row in rows], total, spec.batch_size, spec.seed)
+    lengths = np.asarray([len(row) for row in rows])[order]
+    sums = np.concatenate([[0], np.cumsum(lengths)])
+    after = [int(sums[min(step * rows_per_step, total)]) for step in range(steps + 1)]
+    return Plan(steps, rows_per_step, order, after)
+
+
+def _checkpoint(folder: Path, plan: Plan, report: Report, stop: Stop) -> Path | None:
+    """The checkpoint to go on from, with what is damaged moved out of the way."""
+    checkpoints.clear_unfinished(folder)
+    newest, damaged = checkpoints.newest_whole(folder)
+    for bad in damaged:
+        report.warning(f"{bad.name} is damaged and was passed over.", checkpoint=bad.name)
+        shutil.rmtree(bad, ignore_errors=True)
+    if newest is None:
+        return None
+    if checkpoints.step_of(newest) > plan.steps:
+        raise BadSpec(f"{newest.name} is beyond this run's {plan.steps} steps: the spec or snapshot has changed.")
+    stop.saved_step = checkpoints.step_of(newest)
+    return newest
+
+
+def _sizes(data: Data, plan: Plan, base: LoadedBase, model: Any) -> dict[str, object]:
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return {
+        "dtype": str(base.dtype).removeprefix("torch."),
+        "steps": plan.steps,
+        "rows": {split.name: len(split.rows) for split in (data.train, data.validation, data.test)},
+        "tokens": plan.tokens_after[-1],
+        "trainable_parameters": trainable,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()) - trainable,
+        "base_hash": base.weights_hash,
+    }
+
+
+def _run_steps(
+    run_dir: Path,
+    spec: TrainSpec,
+    plan: Plan,
+    data: Data,
+    base: LoadedBase,
+    model: Any,
+    checkpoint: Path | None,
+    report: Report,
+    stop: Stop,
+) -> Progress:
+    output = run_dir / checkpoints.FOLDER
+    pad = int(base.tokenizer.pad_token_id)
+    curve = spread(data.validation.rows, CURVE_ROWS)
+    progress = Progress(report, plan.tokens_after, len(data.train.rows), plan.rows_per_step)
+    between = Between(
+        stop,
+        progress,
+        validate=_validator(model, curve, pad, spec, report, stop),
+        validate_at=marks(plan.steps, spec.evaluations, with_last=True) if curve else frozenset(),
+        save_at=marks(plan.steps, spec.checkpoints, with_last=False),
+    )
+    trainer = AnswerTrainer(
+        model=model,
+        args=arguments(spec, plan.steps, output, base.device),
+        data_collator=partial(collate, pad_id=pad),
+        train_dataset=RunRows(data.train.rows, plan.order),
+        callbacks=[progress, between],
+        autocast=base.dtype if base.device.type == "cuda" and base.dtype == torch.bfloat16 else None,
+    )
+    trainer.remove_callback(PrinterCallback)
+    with stop.deferred():
+        stop.check()
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return progress
+
+
+def _validator(
+    model: Any, rows: list[Row], pad: int, spec: TrainSpec, report: Report, stop: Stop
+) -> Callable[[int], None]:
+    def validate(step: int) -> None:
+        report.metric("validation_loss", mean_loss(model, rows, pad, spec.batch_size, stop.check), step)
+
+    return validate
+
+
+def _held_out_rows(data: Data) -> list[Row]:
+    return data.held_out.rows if data.held_out else []
+
+
+def _held_out_losses(
+    model: Any, data: Data, base: LoadedBase, spec: TrainSpec, step: int, report: Report, stop: Stop
+) -> dict[str, object]:
+    rows = spread(_held_out_rows(data), HELD_OUT_ROWS)
+    if not rows or data.held_out is None:
+        return {"base_loss": None, "tuned_loss": None, "held_out": None, "held_out_rows": 0}
+    measure = partial(mean_loss, model, rows, int(base.tokenizer.pad_token_id), spec.batch_size, stop.check)
+    with model.disable_adapter():
+        before = measure()
+    after = measure()
+    report.metric("base_loss", before, step)
+    report.metric("tuned_loss", after, step)
+    return {"base_loss": before, "tuned_loss": after, "held_out": data.held_out.name, "held_out_rows": len(rows)}

@@ -1,0 +1,57 @@
+"""Fixtures for every room: a workspace in a temporary folder, its open database, a project."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from storage.database import Database, connect
+from storage.projects import create_project
+from storage.records import Project
+from studio.settings import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """An empty workspace."""
+    root = tmp_path / "workspace"
+    root.mkdir()
+    return Workspace(root)
+
+
+@pytest.fixture
+def db(workspace: Workspace) -> Iterator[Database]:
+    """The workspace's database, closed afterwards."""
+    database = connect(workspace.database, workspace.backups)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def project(db: Database) -> Project:
+    """A chat project with a system prompt."""
+    return create_project(db, "Support", "chat", "You help.")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB; skips where mounting is not permitted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small tmpfs is not permitted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--screens` keeps a picture of every screen (make screenshots)."""
+    parser.addoption("--screens", action="store_true", help="keep pictures of every screen in tests/e2e/out")

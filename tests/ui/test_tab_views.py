@@ -1,0 +1,154 @@
+"""What the other tabs show: lists, previews, accounts and panes, from data to HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storage.projects import archive_project, create_project
+from storage.records import Snapshot
+from studio.data.importing import ImportReport, import_file
+from studio.data.readers import Preview, preview
+from studio.data.rows import Rejected
+from studio.data.snapshots import freeze
+from studio.jobs.comparison import Pane
+from studio.jobs.context import Studio
+from studio.jobs.engine import Answer, Weights
+from studio.ui import compare, data, datasets, label, projects
+from studio.ui.app import build_ui, device_line
+from tests.ui.conftest import EVIL, WHEN, read, tags
+
+
+@pytest.fixture
+def filled(studio: Studio, tmp_path: Path) -> str:
+    """The id of a project with a hostile name, thirty labeled hostile pairs and one prompt to label."""
+    import json
+
+    project = create_project(studio.db, EVIL[:100], "chat", EVIL, EVIL)
+    rows = [{"prompt": f"{n} {EVIL}", "response": f"{n} {EVIL}"} for n in range(30)] + [{"prompt": EVIL}]
+    file = tmp_path / "evil<b>.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    import_file(studio.db, project.id, file)
+    return project.id
+
+
+def test_the_listing_shows_a_page_of_text(studio: Studio, filled: str) -> None:
+    first = data.listing_html(studio, filled, "", "", 1)
+    second = data.listing_html(studio, filled, "", "", 2)
+    assert "31 examples · 30 labeled · 1 to label · page 1" in read(first)
+    assert (len(tags(first, "tr")), len(tags(second, "tr"))) == (26, 7)
+    assert EVIL in read(second) and "evil<b>.jsonl" in read(second)
+
+
+def test_the_listing_is_filtered_and_searched_without_a_wildcard(studio: Studio, filled: str) -> None:
+    assert len(tags(data.listing_html(studio, filled, "todo", "", 1), "tr")) == 2
+    assert len(tags(data.listing_html(studio, filled, "", "29 '", 1), "tr")) == 2
+    for nothing in ("%", "_" * 5, "'; DROP TABLE examples; --"):
+        assert "Nothing here" in read(data.listing_html(studio, filled, "", nothing, 1))
+    assert "Nothing here" in read(data.listing_html(studio, filled, "", "", 99))
+
+
+def test_without_a_project_or_examples_the_listing_says_what_to_do(studio: Studio) -> None:
+    assert "Projects tab" in read(data.listing_html(studio, None, "", "", 1))
+    new = create_project(studio.db, "New")
+    assert "Import a file" in read(data.listing_html(studio, new.id, "", "", 1))
+
+
+def test_a_preview_is_text(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text('prompt,"<script>alert(1)</script>"\n<img src=x onerror=alert(1)>,b\n', encoding="utf-8")
+    said = read(data.preview_html(preview(file)))
+    assert "<img src=x onerror=alert(1)>" in said and "<script>alert(1)</script>" in said and "2 columns" in said
+    evil = Preview((EVIL,), ((EVIL * 100,),), EVIL, EVIL, (EVIL,), None)
+    assert "…" in read(data.preview_html(evil))
+
+
+def test_the_account_names_every_row(studio: Studio) -> None:
+    report = ImportReport(5, 3, 1, (Rejected(7, EVIL), Rejected(9, "empty")), 1002, (EVIL,))
+    html = data.account_html(report)
+    said = read(html)
+    assert "Imported 5 rows: 3 labeled, 2 to label. 1 exact duplicate skipped, 1,002 rows rejected." in said
+    assert f"Line 7: {EVIL}" in said and "… and 1,000 more" in said and said.count(EVIL) == 2
+    assert "warn" in str(tags(html, "div")[0]["class"])
+    assert "good" in str(tags(data.account_html(ImportReport(1, 0, 0, (), 0, ())), "div")[0]["class"])
+
+
+def test_the_cards_of_projects_are_text_and_mark_the_one_in_hand(studio: Studio, filled: str) -> None:
+    other = create_project(studio.db, "Other")
+    html = projects.cards_html(studio, filled, False)
+    assert EVIL[:100] in read(html) and "30 labeled pairs · 1 to label" in read(html)
+    assert {tag["data-id"]: "current" in str(tag["class"]) for tag in tags(html, "button")} == {
+        filled: True,
+        other.id: False,
+    }
+
+
+def test_archived_projects_are_listed_when_asked_for(studio: Studio) -> None:
+    assert "No project yet" in read(projects.cards_html(studio, None, False))
+    put_away = create_project(studio.db, "Put away")
+    archive_project(studio.db, put_away.id)
+    assert "Put away" not in read(projects.cards_html(studio, None, False))
+    assert "Put awayarchived" in read(projects.cards_html(studio, None, True))
+
+
+def test_snapshots_are_listed_and_looked_into(studio: Studio, filled: str) -> None:
+    made = freeze(studio.db, studio.workspace, filled).snapshot
+    said = read(datasets.cards_html([made], made.id))
+    assert "v1" in said and f"{made.train_rows:,} train" in said
+    rows = datasets.rows_html(studio, made.id, "train", 1)
+    assert EVIL in read(rows) and len(tags(rows, "tr")) > 1
+    assert "No rows here" in read(datasets.rows_html(studio, made.id, "test", 99))
+    assert "Nothing to look into" in read(datasets.rows_html(studio, "", "train", 1))
+    assert "No snapshot yet" in read(datasets.cards_html([], ""))
+
+
+def test_a_snapshots_id_is_text() -> None:
+    evil = Snapshot(EVIL, "p", 1, 0, 1, 0, 0, WHEN)
+    read(datasets.cards_html([evil], EVIL))
+
+
+def test_an_answer_is_text_and_names_its_weights() -> None:
+    weights = Weights("starter<b>", "b" * 64, f"run-1{EVIL}", "a" * 64)
+    html = compare.pane_html("Fine-tuned", Pane(EVIL, Answer(EVIL, weights, "length", 12, 1.5)), True)
+    said = read(html)
+    assert EVIL in said and "starter<b> bbbbbbbbbbbb + adapter run-1" in said and "aaaaaaaaaaaa" in said
+    assert "12 tok · 1.5 s · cut at max tokens" in said
+    assert "caret" not in html and "tuned" in str(tags(html, "div")[0]["class"])
+
+
+def test_the_base_answers_without_an_adapter() -> None:
+    answer = Answer("Hi", Weights("starter", "b" * 64, None, None), "stop", 1, 0.1)
+    said = read(compare.pane_html("Base", Pane("Hi", answer), True))
+    assert "adapter" not in said and "cut" not in said
+
+
+def test_a_pane_says_where_it_stands() -> None:
+    assert "appears here" in read(compare.pane_html("Base", Pane(), False))
+    assert "Loading" in read(compare.pane_html("Base", Pane(), True, "Loading"))
+    assert "Thinking" in read(compare.pane_html("Base", Pane(), True))
+    growing = compare.pane_html("Base", Pane(EVIL), True)
+    assert "caret" in growing and EVIL in read(growing)
+    failed = compare.pane_html("Base", Pane("So far", error=EVIL), True)
+    assert "So far" in read(failed) and EVIL in read(failed) and "caret" not in failed
+
+
+def test_guidelines_of_a_project_that_is_gone_are_none(studio: Studio, filled: str) -> None:
+    assert label.guidelines_of(studio, filled) == EVIL
+    assert label.guidelines_of(studio, "gone") == label.guidelines_of(studio, None) == ""
+
+
+def test_the_device_line_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    from studio.jobs.devices import Device
+    from studio.ui import app
+
+    monkeypatch.setattr(app, "list_devices", lambda: [Device("cuda", EVIL, 2**30, 2**30)])
+    assert EVIL in read(device_line())
+
+
+def test_the_page_is_built_and_every_control_has_a_label(studio: Studio) -> None:
+    page = build_ui(studio)
+    kinds = {"textbox", "dropdown", "number", "slider", "checkbox", "radio", "file"}
+    parts = [part["props"] for part in page.get_config_file()["components"] if part["type"] in kinds]
+    assert len(parts) > 20
+    assert [props for props in parts if not props.get("label") or props.get("show_label") is False] == []
