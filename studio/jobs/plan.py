@@ -95,7 +95,9 @@ def _tokens_by_row(path: Path, limit: int) -> np.ndarray:
     try:
         rows = pq.read_table(path, columns=["messages"]).column("messages").to_pylist()
     except FileNotFoundError:
-        raise NotFound(f"The files of snapshot {path.parent.name} are gone from {path.parent}: freeze it again.") from None
+        raise NotFound(
+            f"The files of snapshot {path.parent.name} are gone from {path.parent}: freeze it again."
+        ) from None
     except (OSError, pa.ArrowException) as error:
         raise BadFile(f"{path} is damaged ({str(error).splitlines()[0]}): freeze the snapshot again.") from None
     lengths = [

@@ -80,7 +80,14 @@ def test_pickled_weights_are_refused_for_what_they_are(model: Path, name: str) -
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"short", b"\xff" * 64, b"\x02" + b"\0" * 7 + b"{}"[:1], b"\x05" + b"\0" * 7 + b'["a"]', b"\x01" + b"\0" * 7 + b"1"],
+    [
+        b"",
+        b"short",
+        b"\xff" * 64,
+        b"\x02" + b"\0" * 7 + b"{}"[:1],
+        b"\x05" + b"\0" * 7 + b'["a"]',
+        b"\x01" + b"\0" * 7 + b"1",
+    ],
 )
 def test_damaged_weights_are_told(model: Path, content: bytes) -> None:
     (model / "model.safetensors").write_bytes(content)

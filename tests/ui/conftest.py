@@ -54,7 +54,9 @@ def read(html: str) -> str:
     markup.close()
     assert markup.open == []
     assert {tag for tag, _ in markup.tags} <= ALLOWED
-    assert [name for _, attributes in markup.tags for name in attributes if name.startswith("on") or name == "src"] == []
+    assert [
+        name for _, attributes in markup.tags for name in attributes if name.startswith("on") or name == "src"
+    ] == []
     return "".join(markup.words)
 
 

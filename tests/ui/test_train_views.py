@@ -49,7 +49,9 @@ def test_minutes_are_said_as_people_do(minutes: float, said: str) -> None:
 
 @pytest.mark.parametrize("state", ["training", "failed", "stopped", "done", "loading", EVIL])
 def test_hostile_text_of_a_run_stays_text_in_every_state(state: str) -> None:
-    found = run(state=state, message=EVIL, base_model=EVIL, device=EVIL, snapshot_id=EVIL, id=EVIL, spec={"epochs": EVIL})
+    found = run(
+        state=state, message=EVIL, base_model=EVIL, device=EVIL, snapshot_id=EVIL, id=EVIL, spec={"epochs": EVIL}
+    )
     said = read(summary_html(found, [event("warning", {"message": EVIL})]))
     assert said.count(EVIL) >= 2
     read(runs_html([found], EVIL))
@@ -85,7 +87,9 @@ def test_the_list_marks_the_run_in_hand() -> None:
 
 
 def test_samples_show_prompt_and_both_answers_as_text() -> None:
-    said = read(samples_html([event("sample", {"prompt": EVIL, "base": EVIL, "tuned": "It left."}), event("sample", {})]))
+    said = read(
+        samples_html([event("sample", {"prompt": EVIL, "base": EVIL, "tuned": "It left."}), event("sample", {})])
+    )
     assert said.count(EVIL) == 2 and "It left." in said
     assert samples_html([]) == ""
 

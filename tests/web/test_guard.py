@@ -14,7 +14,9 @@ from studio.web.guard import Guard
 from tests.web.conftest import URL, House
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "[::2]:7860", "0.0.0.0"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "[::2]:7860", "0.0.0.0"]
+)
 def test_a_foreign_host_is_refused(house: House, host: str) -> None:
     for path in ("/", "/api/label/desk?project=x", "/config"):
         answer = house.client.get(path, headers={"Host": host})
@@ -26,7 +28,9 @@ def test_this_machines_names_pass(house: House, host: str) -> None:
     assert house.client.get("/api/label/desk", params={"project": "x"}, headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:7860", ""])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:7860", ""]
+)
 def test_a_post_of_another_site_is_refused(house: House, origin: str) -> None:
     example = house.desk()["card"]["id"]
     body = {"example": example, "action": "submit", "response": "x"}
@@ -71,7 +75,8 @@ def test_no_interface_description_is_served(house: House, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["studio.duckdb", "../studio.duckdb", "/etc/passwd", "workspace/studio.duckdb", "app.py", "requirements.txt"]
+    "path",
+    ["studio.duckdb", "../studio.duckdb", "/etc/passwd", "workspace/studio.duckdb", "app.py", "requirements.txt"],
 )
 def test_no_file_of_the_machine_is_served(house: House, path: str, tmp_path: Path) -> None:
     workspace = house.studio.workspace.root
