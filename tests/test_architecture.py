@@ -216,8 +216,9 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
 
 
 def test_the_tree_is_read_by_its_indentation() -> None:
-    text = "# X\n## The tree\n```\napp.py   # door\nstudio/   # rooms\n  jobs/\n    runs.py  # runs.py\n  cli.py  the same\n"
-    assert tree_of(text + "storage/records.py # rows\n```\n") == {
+    lines = ["app.py   # door", "studio/   # rooms", "  jobs/", "    runs.py  # runs.py", "  cli.py  the same"]
+    block = "\n".join([*lines, "storage/records.py # rows"])
+    assert tree_of(f"# X\n## The tree\n```\n{block}\n```\n```\nother.py\n```\n") == {
         "app.py",
         "studio/jobs/runs.py",
         "studio/cli.py",

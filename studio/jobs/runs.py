@@ -6,6 +6,7 @@ restarting the app or killing it changes nothing for a run: the next look goes o
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import threading
@@ -38,9 +39,11 @@ __all__ = [
     "sync_runs",
 ]
 
+_log = logging.getLogger(__name__)
+
 TRAINING_MODULE = "studio.training"
-# One process owns the database, so a lock of this process is enough. Without it two clicks start two runs, and a watcher
-# that saw a process dead could write `failed` over a run that was resumed in between.
+# One process owns the database, so a lock of this process is enough. Without it two clicks start two runs, and a
+# watcher that saw a process dead could write `failed` over a run that was resumed in between.
 _TURN = threading.RLock()
 
 
@@ -161,6 +164,9 @@ class Watcher:
                 sync_runs(self._db, self._workspace)
             except DiskFull:
                 continue  # the events stay in their file and are taken up when there is room
+            except Exception:
+                # A bug, but one that must not leave every later run unwatched: the next look starts from the files.
+                _log.exception("A look at the runs failed")
 
 
 def _sync(db: Database, workspace: Workspace, run: Run) -> bool:

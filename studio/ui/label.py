@@ -7,26 +7,28 @@ import gradio as gr
 from studio.data.projects import get_project
 from studio.errors import NotFound
 from studio.jobs.context import Studio
-from studio.ui.components.label_desk import label_desk
+from studio.ui.components.label_desk import desk_value, label_desk
 from studio.ui.frame import REFRESH, Frame
 
 
 def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     """Lay the tab out and wire it."""
-    with gr.Accordion("Guidelines", open=False, elem_id="guidelines") as folded:
-        guidelines = gr.Markdown("")
-    desk = label_desk()
+    with gr.Row(elem_id="label-columns"):
+        with gr.Column(scale=4, min_width=320):
+            desk = label_desk()
+        with gr.Column(scale=1, min_width=240, visible=False, elem_id="guidelines") as side:
+            with gr.Accordion("Guidelines", open=True):
+                guidelines = gr.Markdown("")
 
     def on_show(chosen: str | None) -> tuple[object, ...]:
         words = guidelines_of(studio, chosen)
-        # A new value each time, so that the form looks at the queue anew whenever the tab is opened.
-        return gr.Accordion(visible=bool(words)), words, gr.HTML(value=chosen or "")
+        return gr.Column(visible=bool(words)), words, desk_value(chosen)
 
     gr.on(
         [tab.select, frame.project.change],
         on_show,
         frame.project,
-        [folded, guidelines, desk],
+        [side, guidelines, desk],
         **REFRESH,
     )
 

@@ -156,8 +156,8 @@ def show(starts: dict[str, list[Start]]) -> None:
         line = f"{median(seconds):>10.2f}{min(seconds):>8.2f}{max(seconds):>8.2f}{cpu:>8.2f}{memory:>7.0f}  {torch}"
         print(f"{names[kind]:26}{line}")
     for kind in ("fresh", "again"):
-        print(f"ratio, {names[kind]}: {ratio(starts, kind, 'seconds'):.2f}  (CPU {ratio(starts, kind, 'cpu_seconds'):.2f};"
-              " target 1.5)")  # fmt: skip
+        wall, cpu = ratio(starts, kind, "seconds"), ratio(starts, kind, "cpu_seconds")
+        print(f"ratio, {names[kind]}: {wall:.2f}  (CPU {cpu:.2f}; target 1.5)")
 
 
 def ratio(starts: dict[str, list[Start]], kind: str, figure: str) -> float:

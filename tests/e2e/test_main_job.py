@@ -43,7 +43,6 @@ def label_by_keyboard(page: Page, served: Served) -> None:
     field = page.get_by_label("Response")
     says = page.locator(".desk-say")
     expect(page.locator(".desk-progress")).to_contain_text("4 left")
-    page.get_by_role("button", name="Guidelines").click()
     expect(page.locator("#guidelines strong", has_text="Ahoy!")).to_be_visible()
     field.fill("Ahoy! First. Fair winds, the Tideline crew.")
     field.press("Control+Enter")

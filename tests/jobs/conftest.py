@@ -22,7 +22,7 @@ from studio.settings import Workspace
 
 @dataclass(frozen=True)
 class Room:
-    """What a test of runs needs: database, workspace, a snapshot, a model folder, and a way to choose the fake's mode."""
+    """What a test of runs needs; `mode` chooses what the fake trainer does."""
 
     db: Database
     workspace: Workspace

@@ -1,7 +1,7 @@
-"""A stand-in for studio.training that follows the process contract in milliseconds: `python -m tests.jobs.fake_training`.
+"""A stand-in for studio.training, the process contract in milliseconds: `python -m tests.jobs.fake_training RUN_DIR`.
 
-What it does is told by $FAKE_TRAINING: `quick` (three steps, done), `slow` (steps until it is stopped), `crash` (one step,
-last words on stderr, no done), `linger` (answers SIGTERM with done and stays for a second more), `deaf` (ignores
+What it does is told by $FAKE_TRAINING: `quick` (three steps, done), `slow` (steps until it is stopped), `crash` (one
+step, last words on stderr, no done), `linger` (answers SIGTERM with done and stays for a second more), `deaf` (ignores
 SIGTERM). A stop leaves checkpoint.json, from which the next process of the folder goes on.
 """
 

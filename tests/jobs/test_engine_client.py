@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -155,7 +156,7 @@ def test_a_pair_grows_and_both_sides_are_whole_at_the_end(engine: Engine) -> Non
     seen = asyncio.run(pair(engine, "one", 100))
     for side in ("base", "tuned"):
         texts = [getattr(panes, side).text for panes in seen]
-        assert all(later.startswith(earlier) for earlier, later in zip(texts, texts[1:], strict=False))
+        assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
         assert getattr(seen[-1], side).done
 
 

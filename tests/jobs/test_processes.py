@@ -80,7 +80,8 @@ def test_one_that_ignores_the_signal_can_be_killed(run_dir: Path) -> None:
 def test_it_outlives_the_process_that_started_it(run_dir: Path) -> None:
     code = (
         "import sys, os; from pathlib import Path; from studio.jobs.processes import claimed, spawn\n"
-        f"with claimed(Path(sys.argv[1])) as lock: spawn(Path(sys.argv[1]), '{FAKE}', lock, {{'FAKE_TRAINING': 'slow'}})\n"
+        "folder = Path(sys.argv[1])\n"
+        f"with claimed(folder) as lock: spawn(folder, '{FAKE}', lock, {{'FAKE_TRAINING': 'slow'}})\n"
         "os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(run_dir)], cwd=ROOT).returncode == -signal.SIGKILL

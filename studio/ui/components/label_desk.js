@@ -160,6 +160,6 @@ window.addEventListener('pagehide', () => {
     navigator.sendBeacon('/api/label/draft', new Blob([JSON.stringify({ example: desk.card.id, response: field().value })], { type: 'application/json' }));
   }
 });
-const follow = () => { project = props.value || ''; load(); };
+const follow = () => { project = (props.value || '').split('#')[0]; load(); };
 watch('value', follow);
 follow();
