@@ -28,7 +28,7 @@ bench: $(VENV)/installed-test
 	$(PY) tests/bench/bench_banking.py
 
 screenshots: $(VENV)/installed-test
-	$(PY) -m pytest tests/e2e/test_screens.py --screens $(PYTEST_ARGS)
+	$(PY) -m pytest tests/e2e/test_screens.py tests/e2e/test_pictures.py --screens $(PYTEST_ARGS)
 
 $(VENV)/installed: requirements.txt Makefile
 	@test -n "$(PYTHON)" || { echo "SFT Studio needs Python 3.11 or newer: install it, or name it: make run PYTHON=…"; exit 1; }
