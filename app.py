@@ -17,12 +17,14 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port to listen on (default: %(default)s)")
     flags = parser.parse_args()
-    # Set before gradio is imported: nothing leaves this machine unless asked.
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    from studio.web.server import serve
-
     try:
-        serve(open_workspace(flags.workspace), flags.host, flags.port)
+        workspace = open_workspace(flags.workspace)
+        # Set before gradio is imported: nothing leaves this machine unless asked, and uploads stay in the workspace.
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["GRADIO_TEMP_DIR"] = str(workspace.uploads)
+        from studio.web.server import serve
+
+        serve(workspace, flags.host, flags.port)
     except StudioError as error:
         print(error, file=sys.stderr)
         return 2

@@ -73,7 +73,8 @@ def annotate(
 
 
 def undo(db: Database, project_id: str, annotator: str) -> Annotation | None:
-    """Take back the annotator's newest standing act of this project; what was written becomes the draft again.
+    """Take back the annotator's newest standing act of this project; what was written becomes the draft again, unless
+    a draft is there already: that was typed later, and it is the only copy.
 
     Returns the act taken back, or None when there is nothing (more) to undo.
     """
@@ -90,7 +91,10 @@ def undo(db: Database, project_id: str, annotator: str) -> Annotation | None:
         )
         _restore_status(cursor, taken_back.example_id)
         if taken_back.response:
-            _put_draft(cursor, taken_back.example_id, annotator, taken_back.response, moment)
+            cursor.execute(
+                "INSERT INTO drafts VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [taken_back.example_id, annotator, taken_back.response, moment],
+            )
     return taken_back
 
 
@@ -164,7 +168,11 @@ def save_draft(db: Database, example_id: str, annotator: str, response: str) -> 
     """Keep what is being typed; an empty text drops the draft."""
     with db.write() as cursor:
         if response:
-            _put_draft(cursor, example_id, annotator, response, now())
+            cursor.execute(
+                "INSERT INTO drafts VALUES (?, ?, ?, ?) ON CONFLICT (example_id, annotator) "
+                "DO UPDATE SET response = excluded.response, updated_at = excluded.updated_at",
+                [example_id, annotator, response, now()],
+            )
         else:
             cursor.execute("DELETE FROM drafts WHERE example_id = ? AND annotator = ?", [example_id, annotator])
 
@@ -173,14 +181,6 @@ def get_draft(db: Database, example_id: str, annotator: str) -> str:
     """The text kept for this example, or ''."""
     row = db.one("SELECT response FROM drafts WHERE example_id = ? AND annotator = ?", [example_id, annotator])
     return str(row[0]) if row else ""
-
-
-def _put_draft(cursor: Any, example_id: str, annotator: str, response: str, moment: datetime) -> None:
-    cursor.execute(
-        "INSERT INTO drafts VALUES (?, ?, ?, ?) ON CONFLICT (example_id, annotator) "
-        "DO UPDATE SET response = excluded.response, updated_at = excluded.updated_at",
-        [example_id, annotator, response, moment],
-    )
 
 
 def _annotation(row: tuple[Any, ...]) -> Annotation:

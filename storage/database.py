@@ -7,20 +7,26 @@ and raises. What it leaves out: pooling, an ORM, and any SQL made of text that a
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
 from studio.errors import DiskFull, WorkspaceBroken, WorkspaceBusy
 
+_T = TypeVar("_T")
+
 MIGRATIONS = Path(__file__).parent / "migrations"
+_DEAD = (duckdb.FatalException, duckdb.ConnectionException)
+_CLOSE_SECONDS = 10
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -33,70 +39,125 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._root = _open(path)
+        self._root: duckdb.DuckDBPyConnection | None = _open(path)
+        self._root_lock = threading.Lock()
         self._write_lock = threading.RLock()
         self._local = threading.local()
         self._generation = 0
+        self._closed = False
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a read. `sql` is a literal of this room; values are bound."""
-        return self.cursor().execute(sql, params).fetchall()
+        return self._read(lambda: self.cursor().execute(sql, params).fetchall())
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """First row of a read, or None."""
-        return self.cursor().execute(sql, params).fetchone()
+        return self._read(lambda: self.cursor().execute(sql, params).fetchone())
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """This thread's own cursor: sharing one connection between threads gave wrong rows silently."""
+        """This thread's own cursor: sharing one connection between threads gave wrong rows silently.
+
+        Opens the file again where a fatal error ended it. Raises DiskFull or WorkspaceBroken when that fails (the next
+        call tries again), and WorkspaceBroken after `close`.
+        """
         if getattr(self._local, "generation", None) != self._generation:
-            self._local.cursor = self._root.cursor()
-            self._local.generation = self._generation
+            with self._root_lock:
+                if self._closed:
+                    raise WorkspaceBroken("The database is closed: start the studio again.")
+                if self._root is None:
+                    self._root = _open(self.path)
+                self._local.cursor = self._root.cursor()
+                self._local.generation = self._generation
         cursor: duckdb.DuckDBPyConnection = self._local.cursor
         return cursor
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One committed transaction, or nothing. Raises DiskFull when there is no room for it."""
+        """One committed transaction, or nothing. Raises DiskFull when there is no room for it, and like `cursor`."""
         with self._write_lock:
             cursor = self.cursor()
+            generation = self._generation
             try:
                 cursor.execute("BEGIN TRANSACTION")
                 yield cursor
                 cursor.execute("COMMIT")
             except duckdb.Error as error:
-                self._recover(cursor)
+                self._recover(cursor, error, generation)
                 if _is_disk_full(error):
                     raise DiskFull(
                         "The disk is full: nothing was saved by this step. Make room and try again."
                     ) from error
+                if isinstance(error, _DEAD):
+                    raise self._broke_off() from error
                 raise
-            except BaseException:
-                cursor.execute("ROLLBACK")
+            except BaseException as error:
+                self._recover(cursor, error, generation)
                 raise
 
     def close(self) -> None:
         """Write everything into the file and let it go."""
-        with self._write_lock:
-            self._generation += 1
-            self._root.close()
+        with self._write_lock, self._root_lock:
+            self._closed = True
+            self._let_go()
 
-    def _recover(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Roll back; after a fatal error (a full disk can be one) DuckDB serves nothing until it is opened anew."""
+    def _read(self, read: Callable[[], _T]) -> _T:
+        """A read, tried a second time when the database was found dead or another thread opened it anew meanwhile."""
+        generation = self._generation
         try:
-            cursor.execute("ROLLBACK")
-            self._root.execute("SELECT 1")
+            return read()
+        except _DEAD:
+            self._forget(generation)
+        try:
+            return read()
+        except _DEAD as error:
+            raise self._broke_off() from error
+
+    def _recover(self, cursor: duckdb.DuckDBPyConnection, error: BaseException, generation: int) -> None:
+        """Roll back; after a fatal error (a full disk can be one) DuckDB serves nothing until it is opened anew."""
+        dead = isinstance(error, _DEAD)
+        for statement in ("ROLLBACK", "SELECT 1"):
+            try:
+                cursor.execute(statement)
+            except _DEAD:
+                dead = True
+            except duckdb.Error:
+                continue  # the failed statement had ended the transaction already
+        if dead:
+            self._forget(generation)
+
+    def _forget(self, generation: int) -> None:
+        """Let a dead database go, unless another thread has; the next `cursor` opens it anew."""
+        with self._root_lock:
+            if self._generation == generation:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        self._generation += 1
+        root, self._root = self._root, None
+        if root:
+            _close(root)
+
+    def _broke_off(self) -> WorkspaceBroken:
+        return WorkspaceBroken(f"The database {self.path} broke off: nothing was saved by this step; try it again.")
+
+
+def _close(root: duckdb.DuckDBPyConnection) -> None:
+    deadline = time.monotonic() + _CLOSE_SECONDS
+    while True:
+        try:
+            return root.close()
+        except duckdb.ResourceInUseException:  # another thread reads: DuckDB refuses instead of waiting
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
         except duckdb.FatalException:
-            self._root.close()
-            self._root = _open(self.path)
-            self._generation += 1
-        except duckdb.Error:
-            return  # the failed statement had ended the transaction already
+            return
 
 
 def connect(path: Path, backups: Path) -> Database:
     """Open (or make) the database file and bring it to this version's schema, after a backup into `backups`.
 
-    Raises WorkspaceBusy when another process has it, WorkspaceBroken when it is damaged or of a newer version.
+    Raises WorkspaceBusy when another process has it, WorkspaceBroken when it is damaged or of a newer version, DiskFull.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = not path.exists()
@@ -158,7 +219,7 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
                 "use that one, or stop it first."
             ) from None
         if _is_disk_full(error):
-            raise DiskFull(f"The disk of {path.parent} is full: make room and start again.") from error
+            raise DiskFull(f"The disk of {path.parent} is full: make room and try again.") from error
         raise WorkspaceBroken(f"The database {path} cannot be opened: {text.splitlines()[0]}") from error
     except duckdb.Error as error:
         raise WorkspaceBroken(f"The database {path} cannot be opened: {str(error).splitlines()[0]}") from error
@@ -189,13 +250,21 @@ def _migrate(db: Database, version: int, file: Path) -> None:
 
 
 def _copy(path: Path, backups: Path) -> None:
-    backups.mkdir(parents=True, exist_ok=True)
     stamp = now().strftime("%Y%m%dT%H%M%S")
     target = backups / f"{path.stem}-{stamp}.duckdb"
-    shutil.copy2(path, target)
-    wal = path.with_name(path.name + ".wal")
-    if wal.exists():
-        shutil.copy2(wal, target.with_name(target.name + ".wal"))
+    wal, target_wal = (file.with_name(file.name + ".wal") for file in (path, target))
+    try:
+        backups.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+        if wal.exists():
+            shutil.copy2(wal, target_wal)
+    except OSError as error:
+        for half in (target, target_wal):
+            half.unlink(missing_ok=True)
+        told = f"The backup before the update cannot be written to {backups}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{told}: the disk is full. Nothing was changed; make room and start again.") from error
+        raise WorkspaceBroken(f"{told} ({error.strerror or error}): nothing was changed.") from error
 
 
 def _is_disk_full(error: duckdb.Error) -> bool:

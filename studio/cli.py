@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, NoReturn
 from studio import commands
 from studio.commands import Outcome
 from studio.contract.spec import STARTER, TRAIN_FIELDS
-from studio.errors import BadInput, NotFound, StudioError
+from studio.errors import BadInput, NotFound, StudioError, WorkspaceBroken
 from studio.settings import Workspace, open_workspace
 
 _CELL = 60
@@ -31,32 +32,39 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit code."""
-    as_json = "--json" in argv
+    try:
+        return _run(argv, "--json" in argv)
+    except BrokenPipeError:  # `… | head`
+        _silence()
+        return 1
+
+
+def _run(argv: Sequence[str], as_json: bool) -> int:
     try:
         flags = _parser().parse_args(argv)
         outcome: Outcome = flags.run(_workspace(flags.workspace), flags)
     except StudioError as error:
-        _say(str(error))
-        if as_json:
-            print(json.dumps({"error": str(error)}, ensure_ascii=False))
-        return 2 if isinstance(error, (BadInput, NotFound)) else 1
+        return _fail(str(error), as_json, 2 if isinstance(error, (BadInput, NotFound)) else 1)
     except KeyboardInterrupt:
-        _say("Interrupted.")
-        return 1
-    except BrokenPipeError:  # `… | head`
-        sys.stderr.close()
-        return 1
-    print(json.dumps(outcome.data, ensure_ascii=False, default=str) if as_json else as_tables(outcome.data))
+        return _fail("Interrupted.", as_json, 1)
+    _print(json.dumps(outcome.data, ensure_ascii=False, default=str) if as_json else as_tables(outcome.data))
     if outcome.message:
         _say(outcome.message)
     return outcome.code
 
 
+def _fail(sentence: str, as_json: bool, code: int) -> int:
+    _say(sentence)
+    if as_json:
+        _print(json.dumps({"error": sentence}, ensure_ascii=False))
+    return code
+
+
 def _workspace(folder: str | None) -> Workspace:
     try:
         return open_workspace(folder)
-    except OSError as error:
-        raise BadInput(f"The workspace {folder} cannot be used: {error.strerror or error}.") from None
+    except WorkspaceBroken as error:  # no damage, only a folder that cannot be one
+        raise BadInput(str(error)) from None
 
 
 def as_tables(data: Mapping[str, object]) -> str:
@@ -87,6 +95,18 @@ def _cell(value: object) -> str:
         return "–"
     text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
     return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)  # a closed pipe is to be told here, not by the interpreter's last flush
+
+
+def _silence() -> None:
+    """What is still in the buffers goes nowhere, so that the interpreter's last flush has nothing to complain of."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _say(sentence: str) -> None:

@@ -84,6 +84,7 @@ def import_rows(workspace: Workspace, flags: Namespace) -> Outcome:
             "imported": report.imported,
             "labeled": report.labeled,
             "duplicates": report.duplicates,
+            "rejected_count": report.rejected_count,
             "rejected": [{"line": row.line, "reason": row.reason} for row in report.rejected],
         },
         "\n".join([*report.notes, *more]),

@@ -45,6 +45,11 @@ class Workspace:
         return self.root / "backups"
 
     @property
+    def uploads(self) -> Path:
+        """Files on their way in and out of the browser; emptied at each start."""
+        return self.root / "uploads"
+
+    @property
     def engines(self) -> Path:
         """Folders of inference processes; nothing in them outlives the app."""
         return self.root / "engines"

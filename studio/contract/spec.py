@@ -1,6 +1,7 @@
 """The specs of the jobs: every field with its unit and limits, validated once, before any heavy work.
 
-A spec travels as `spec.json` in the run's folder. Paths in it are absolute; nothing in it is a secret.
+A spec travels as `spec.json` in the run's folder. Paths in it are absolute. Nothing in it is a secret but an
+engine's token, so an engine's spec is readable by its user alone.
 """
 
 from __future__ import annotations

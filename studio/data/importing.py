@@ -16,9 +16,9 @@ from storage.projects import get_project
 from studio import settings
 from studio.data.columns import Columns, Unusable, guess_columns, to_draft
 from studio.data.prompts import content_key
-from studio.data.readers import no_rows, open_rows
+from studio.data.readers import no_columns, no_rows, open_rows
 from studio.data.rows import Rejected, Row, Table
-from studio.errors import BadFile, BadInput, Cancelled
+from studio.errors import BadInput, Cancelled
 
 REJECTED_KEPT = 1000
 """How many rejected rows a report names; it counts all of them."""
@@ -57,7 +57,8 @@ def import_file(
     annotator: str = settings.USER,
     on_progress: Callable[[ImportProgress], bool] | None = None,
 ) -> ImportReport:
-    """Import a file by the columns named or guessed. `on_progress` is called each 1000 rows; False cancels.
+    """Import a file by the columns named or guessed. `on_progress` is called each 1000 rows and once more right before
+    anything is written (fraction 1); when it says False, the import is cancelled.
 
     Raises BadFile, BadInput (columns), NotFound (project), DiskFull and Cancelled; then nothing was imported.
     """
@@ -67,19 +68,23 @@ def import_file(
     chosen = _choose(table, columns)
     batch = ImportBatch(db, project_id, source or path.name, annotator)
     intake = _Intake(batch, chosen, project.system_prompt)
+
+    def ask(rows: int, fraction: float) -> None:
+        if on_progress and not on_progress(ImportProgress(rows, fraction)):
+            raise Cancelled("The import was cancelled: nothing was imported.")
+
     try:
         for count, row in enumerate(table.rows(), 1):
             intake.take(row)
-            if on_progress and count % _PROGRESS_ROWS == 0 and not on_progress(ImportProgress(count, table.fraction)):
-                raise Cancelled("The import was cancelled: nothing was imported.")
+            if count % _PROGRESS_ROWS == 0:
+                ask(count, table.fraction)
         if not intake.seen:
             raise no_rows(table)
         intake.flush()
+        ask(intake.seen, 1.0)
         counts = batch.finish()
     finally:
         batch.discard()
-    if on_progress:
-        on_progress(ImportProgress(intake.seen, 1.0))
     rejected = tuple(intake.rejected)
     notes = tuple(table.notes)
     return ImportReport(counts.imported, counts.labeled, counts.duplicates, rejected, intake.rejected_count, notes)
@@ -131,10 +136,7 @@ class _Intake:
 
 def _choose(table: Table, columns: Columns | None) -> Columns:
     if not table.columns:
-        first = next(iter(table.rows()), None)
-        if isinstance(first, Rejected):
-            raise BadFile(f"No row of {table.path.name} can be read (line {first.line}: {first.reason}).")
-        raise no_rows(table)
+        raise no_columns(table)
     names = ", ".join(table.columns)
     chosen = columns or guess_columns(table.columns)
     if chosen is None:

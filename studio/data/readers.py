@@ -66,14 +66,11 @@ def read_rows(path: Path) -> Iterator[Row | Rejected]:
     return open_rows(path).rows()
 
 
-def read_columns(path: Path) -> tuple[str, ...]:
-    """Names of a file's columns (of JSON: the keys of the first rows). Raises BadFile."""
-    return open_rows(path).columns
-
-
 def preview(path: Path, limit: int = 20) -> Preview:
-    """The first `limit` rows of a file. Raises BadFile when it cannot be read or has no rows."""
+    """The first `limit` rows of a file. Raises BadFile when it cannot be read or has no row that can be."""
     table = open_rows(path)
+    if not table.columns:
+        raise no_columns(table)
     first = list(islice(table.rows(), limit))
     if not first:
         raise no_rows(table)
@@ -88,6 +85,14 @@ def preview(path: Path, limit: int = 20) -> Preview:
 def no_rows(table: Table) -> BadFile:
     """The error for a file in which there is nothing but, at most, a header."""
     return BadFile(f"{table.path.name} has no rows.")
+
+
+def no_columns(table: Table) -> BadFile:
+    """The error for a file of which no row can be read, so that there are no columns; it tells why the first cannot."""
+    first = next(iter(table.rows()), None)
+    if isinstance(first, Rejected):
+        return BadFile(f"No row of {table.path.name} can be read (line {first.line}: {first.reason}).")
+    return no_rows(table)
 
 
 def _refuse_unreadable(path: Path) -> None:

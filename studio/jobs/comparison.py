@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from studio.contract.chat import Message
-from studio.errors import StudioError
+from studio.errors import JobFailed, StudioError
 from studio.jobs.engine import Answer, Engine, Question, Sampling
 
 _PAINT_SECONDS = 0.08
@@ -40,7 +40,7 @@ async def stream_pair(
 ) -> AsyncIterator[Panes]:
     """Both answers as they grow, at most some twelve times a second; the last item has both whole.
 
-    Closing the iterator ends both generations.
+    Closing the iterator ends both generations. An error that is no StudioError is a bug: it ends both and is raised.
     """
     panes = {None: Pane(), run_id: Pane()}
     changed = asyncio.Event()
@@ -55,19 +55,30 @@ async def stream_pair(
                 else:
                     panes[adapter] = replace(side, text=side.text + piece)
                 changed.set()
+            if not panes[adapter].done:
+                raise JobFailed("The model's process broke off in the middle of the answer: ask again.")
         except StudioError as error:
             panes[adapter] = replace(panes[adapter], error=str(error))
+        finally:
             changed.set()
 
     tasks = [asyncio.create_task(follow(adapter)) for adapter in panes]
     try:
-        while not all(pane.done for pane in panes.values()):
+        while not all(task.done() for task in tasks):
             await changed.wait()
             changed.clear()
+            _raise_bugs(tasks)
             yield Panes(panes[None], panes[run_id])
             await asyncio.sleep(_PAINT_SECONDS)
+        _raise_bugs(tasks)
         yield Panes(panes[None], panes[run_id])
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _raise_bugs(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if task.done():
+            task.result()

@@ -20,10 +20,13 @@ class Studio:
     watcher: Watcher
 
     def close(self) -> None:
-        """End what the app started but its runs, and let the database go."""
+        """Let the database go, then end what the app started but its runs: ending an engine can take seconds, in which
+        a second Ctrl+C may come."""
         self.watcher.stop()
-        self.engines.close()
-        self.db.close()
+        try:
+            self.db.close()
+        finally:
+            self.engines.close()
 
 
 def open_studio(workspace: Workspace) -> Studio:

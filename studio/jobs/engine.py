@@ -33,6 +33,8 @@ ENGINE_MODULE = "studio.inference"
 BASE = "base"
 _START_SECONDS = 600
 _READ_SECONDS = 600
+_KILL_SECONDS = 2
+_CLOSING = "The studio is closing."
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,7 @@ class Engine:
             deadline = time.monotonic() + 5
             while self.alive and time.monotonic() < deadline:
                 time.sleep(0.05)
-            ask_to_stop(self.run_dir, hard=True)
-        reap(self.run_dir)
-        shutil.rmtree(self.run_dir, ignore_errors=True)
+        _kill(self.run_dir)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -148,8 +148,13 @@ class Engine:
             raise JobFailed(f"The model's process does not answer ({type(error).__name__}): ask again.") from error
 
 
-def start_engine(workspace: Workspace, base_model: str, device: str = "auto") -> Engine:
-    """Start an inference process and wait until it is ready. Raises BadModel, DiskFull, JobFailed."""
+def start_engine(
+    workspace: Workspace, base_model: str, device: str = "auto", closing: threading.Event | None = None
+) -> Engine:
+    """Start an inference process and wait until it is ready. Raises BadModel, DiskFull, JobFailed.
+
+    Setting `closing` breaks the wait off: the process is killed and JobFailed raised.
+    """
     base_model = check_base_model(base_model)
     run_dir = workspace.engines / f"engine-{secrets.token_hex(4)}"
     token = secrets.token_urlsafe(32)
@@ -173,10 +178,9 @@ def start_engine(workspace: Workspace, base_model: str, device: str = "auto") ->
     with claimed(run_dir) as lock:
         spawn(run_dir, ENGINE_MODULE, lock)
     try:
-        return Engine(base_model, run_dir, _wait_for_port(run_dir), token)
+        return Engine(base_model, run_dir, _wait_for_port(run_dir, closing or threading.Event()), token)
     except BaseException:
-        ask_to_stop(run_dir, hard=True)
-        shutil.rmtree(run_dir, ignore_errors=True)
+        _kill(run_dir)
         raise
 
 
@@ -197,25 +201,24 @@ class Engines:
         self._workspace = workspace
         self._engine: Engine | None = None
         self._lock = threading.Lock()
+        self._closing = threading.Event()
 
     def get(self, base_model: str) -> Engine:
-        """An engine that holds `base_model`; blocks while it loads. Raises like `start_engine`."""
+        """An engine that holds `base_model`; blocks while it loads. Raises like `start_engine`, after `close` too."""
         base_model = check_base_model(base_model)
         with self._lock:
+            if self._closing.is_set():
+                raise JobFailed(_CLOSING)
             engine = self._engine
             if engine and engine.alive and engine.base_model == base_model:
                 return engine
             self._drop()
-            self._engine = start_engine(self._workspace, base_model)
+            self._engine = start_engine(self._workspace, base_model, closing=self._closing)
             return self._engine
 
-    def ready(self, base_model: str) -> bool:
-        """Whether `get` would answer at once."""
-        engine = self._engine
-        return engine is not None and engine.alive and engine.base_model == base_model
-
     def close(self) -> None:
-        """End the engine, if there is one, and remove what dead ones left."""
+        """End the engine for good, also one that is still loading, and remove what dead ones left."""
+        self._closing.set()  # whoever waits in `get` holds the lock, for minutes where the model is large
         with self._lock:
             self._drop()
         for folder in self._workspace.engines.glob("engine-*"):
@@ -228,7 +231,17 @@ class Engines:
             self._engine = None
 
 
-def _wait_for_port(run_dir: Path) -> int:
+def _kill(run_dir: Path) -> None:
+    """End whatever lives in an engine's folder and remove it."""
+    ask_to_stop(run_dir, hard=True)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while is_alive(run_dir) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    reap(run_dir)
+    shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def _wait_for_port(run_dir: Path, closing: threading.Event) -> int:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         alive = is_alive(run_dir)
@@ -240,7 +253,8 @@ def _wait_for_port(run_dir: Path) -> int:
         if not alive:
             last = log_tail(run_dir, 1)
             raise JobFailed(f"The model's process ended while it loaded. Its last words: {last[:300]}")
-        time.sleep(0.05)
+        if closing.wait(0.05):
+            raise JobFailed(_CLOSING)
     raise JobFailed("The model did not load within ten minutes: choose a smaller one.")
 
 

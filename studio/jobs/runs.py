@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from storage.database import Database
+from storage.projects import get_project
 from storage.records import Run
 from storage.runs import NewEvent, create_run, get_run, list_active_runs, list_events, list_runs, take_up_events
 from storage.snapshots import get_snapshot
@@ -45,6 +46,8 @@ TRAINING_MODULE = "studio.training"
 # One process owns the database, so a lock of this process is enough. Without it two clicks start two runs, and a
 # watcher that saw a process dead could write `failed` over a run that was resumed in between.
 _TURN = threading.RLock()
+_STOPPED = "Stopped. Its checkpoint is kept: Resume goes on from it."
+_STOPPED_EARLY = "Stopped before its first checkpoint: Resume starts from the beginning."
 
 
 def make_spec(
@@ -178,6 +181,8 @@ def _sync(db: Database, workspace: Workspace, run: Run) -> bool:
     changes = _changes(events)
     if not alive and changes.get("state") not in ENDED_STATES:
         changes |= _ending(run_dir, events)
+    if changes.get("state") == "stopped":
+        changes["message"] = _STOPPED if _has_checkpoint(run_dir) else _STOPPED_EARLY
     if not events and not changes:
         return False
     take_up_events(db, run.id, [NewEvent(e.seq, e.at, e.kind, e.data) for e in events], offset, changes)
@@ -205,22 +210,30 @@ def _changes(events: Iterable[Event]) -> dict[str, object]:
 def _ending(run_dir: Path, events: Sequence[Event]) -> dict[str, object]:
     """What to say of a process that is gone without a last word."""
     if stop_was_asked(run_dir):
-        return {"state": "stopped", "message": ""}
+        return {"state": "stopped"}
     told = [str(event.data["message"]) for event in events if event.kind == "error"]
     return {"state": "failed", "message": told[-1] if told else _obituary(run_dir)}
 
 
 def _obituary(run_dir: Path) -> str:
+    if not run_dir.is_dir():
+        return f"The run's folder {run_dir} is gone: start a new run."
     last = [line for line in log_tail(run_dir, 3).splitlines() if line.strip()]
     reason = f" Its last words: {last[-1][:300]}" if last else ""
-    return f"The training process ended without finishing. Resume goes on from its last checkpoint.{reason}"
+    resume = "goes on from its last checkpoint" if _has_checkpoint(run_dir) else "starts it from the beginning"
+    return f"The training process ended without finishing. Resume {resume}.{reason}"
+
+
+def _has_checkpoint(run_dir: Path) -> bool:
+    return any((run_dir / "checkpoints").glob("checkpoint-*"))
 
 
 def _refuse_second(db: Database, workspace: Workspace) -> None:
     sync_runs(db, workspace)
     active = list_active_runs(db)
     if active:
-        raise BadInput(f"Run {active[0].number} is at work: wait until it has ended, or stop it.")
+        name = get_project(db, active[0].project_id).name  # runs are counted per project
+        raise BadInput(f"Run {active[0].number} of {name} is at work: wait until it has ended, or stop it.")
 
 
 def _run_dir(workspace: Workspace, run_id: str) -> Path:

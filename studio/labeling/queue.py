@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -17,7 +16,8 @@ _HISTORY = 20
 
 @dataclass(frozen=True)
 class Card:
-    """An example on the desk. `draft` is what was being typed; `revision` the answer that stands, None without one."""
+    """An example on the desk. `draft` is what was being typed; `revision` the text of the act that stands: an answer, or
+    what was typed before a skip or a flag. It is None where no act stands."""
 
     example: Example
     draft: str
@@ -26,14 +26,13 @@ class Card:
 
 @dataclass(frozen=True)
 class Desk:
-    """What an annotator sees: the card in hand, the one behind it (both None when all is done), and how it goes.
+    """What an annotator sees: the card in hand (None when all is done), and how it goes.
 
     `today` counts answers submitted since midnight (local time of this machine), `median_seconds` how long each took.
     `taken_back` says that this desk is the answer to an undo that took something back.
     """
 
     card: Card | None
-    next_card: Card | None
     counts: Counts
     today: int
     median_seconds: float | None
@@ -43,14 +42,10 @@ class Desk:
 
 def open_desk(db: Database, project_id: str, annotator: str, example_id: str | None = None) -> Desk:
     """The desk with the next example, or with one taken up again. Raises NotFound for an example that is not there."""
-    waiting = examples.next_examples(db, project_id, 2)
-    if example_id:
-        chosen = examples.get_example(db, example_id)
-        waiting = [chosen, *(example for example in waiting if example.id != example_id)]
+    waiting = [examples.get_example(db, example_id)] if example_id else examples.next_examples(db, project_id, 1)
     today, median_seconds = acts.pace(db, project_id, annotator, _midnight())
     return Desk(
-        _card(db, waiting[:1], annotator),
-        _card(db, waiting[1:2], annotator),
+        _card(db, waiting[0], annotator) if waiting else None,
         examples.count_examples(db, project_id),
         today,
         median_seconds,
@@ -74,7 +69,8 @@ def flag(db: Database, example_id: str, annotator: str, response: str = "", seco
 
 
 def undo(db: Database, project_id: str, annotator: str) -> Desk:
-    """Take one's newest act back: its example is the card, what was written its draft. No act left: the desk as is."""
+    """Take one's newest act back: its example is the card, what was written its draft, unless a later
+    draft is there. No act left: the desk as is."""
     taken_back = acts.undo(db, project_id, annotator)
     desk = open_desk(db, project_id, annotator, taken_back.example_id if taken_back else None)
     return replace(desk, taken_back=taken_back is not None)
@@ -90,14 +86,9 @@ def _act(db: Database, example_id: str, annotator: str, action: str, response: s
     return open_desk(db, done.project_id, annotator)
 
 
-def _card(db: Database, waiting: Sequence[Example], annotator: str) -> Card | None:
-    if not waiting:
-        return None
-    example = waiting[0]
-    draft = acts.get_draft(db, example.id, annotator)
-    if example.status != "labeled" or example.annotation_id is None:
-        return Card(example, draft, None)
-    return Card(example, draft, acts.get_annotation(db, example.annotation_id).response)
+def _card(db: Database, example: Example, annotator: str) -> Card:
+    standing = acts.get_annotation(db, example.annotation_id).response if example.annotation_id else None
+    return Card(example, acts.get_draft(db, example.id, annotator), standing)
 
 
 def _midnight() -> datetime:

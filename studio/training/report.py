@@ -15,8 +15,8 @@ STEP_EVENTS_PER_SECOND = 10.0
 class Report:
     """Writes the run's events. `silent` is for the helpers of a multi-GPU run, of which only the first reports.
 
-    Its methods raise OSError when the disk is full; a step is left out when the last was less than 0.1 s ago, and raises
-    JobFailed when the folder has gone (its process would otherwise work on for nobody).
+    Its methods raise OSError when the disk is full; a step is left out when the last was less than 0.1 s ago, and
+    raises JobFailed when the folder has gone (its process would otherwise work on for nobody).
     """
 
     def __init__(self, run_dir: Path, stop: Stop, silent: bool = False) -> None:

@@ -49,7 +49,7 @@ class Stop:
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
-        """Within it nothing is torn apart (an event and its number); a signal that came meanwhile counts right after."""
+        """Within it nothing is torn apart (an event and its number); a signal that came meanwhile counts then."""
         with self.deferred():
             yield
         if not self._held:

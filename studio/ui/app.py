@@ -27,9 +27,11 @@ def build_ui(studio: Studio) -> gr.Blocks:
         remembered = gr.BrowserState("", storage_key="sft-studio-project", secret="sft-studio")  # noqa: S106
         with gr.Row(elem_id="topbar"):
             gr.HTML('<span class="name"><span class="mark"></span>SFT Studio</span>', elem_id="brand")
-            frame = Frame(gr.Dropdown(label="Project", choices=[], elem_id="project-switch", interactive=True))
+            project = gr.Dropdown(label="Project", choices=[], elem_id="project-switch", interactive=True)
             gr.HTML(device_line, elem_id="device")
-        with gr.Tabs(elem_id="tabs"):
+        wanted = gr.State("")
+        with gr.Tabs(elem_id="tabs") as tabs:
+            frame = Frame(project, tabs, wanted)
             for name, build in TABS.items():
                 with gr.Tab(name, id=name.lower()) as tab:
                     build(studio, frame, tab)

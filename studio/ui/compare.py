@@ -21,6 +21,7 @@ from studio.ui.components.html import empty, notice, text
 from studio.ui.frame import QUICK, REFRESH, Frame
 
 _MOST_PROMPTS = 200
+_STOPPED = Panes(Pane(error="Stopped."), Pane(error="Stopped."))
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class _Parts:
     generate: gr.Button
     stop: gr.Button
     reference: gr.HTML
+    missing: gr.HTML
     base: gr.HTML
     tuned: gr.HTML
 
@@ -60,26 +62,27 @@ def _layout() -> _Parts:
         seed = gr.Number(label="Seed", value=1, minimum=0, precision=0, min_width=90)
         generate = gr.Button("Generate", variant="primary", min_width=130)
         stop = gr.Button("Stop generating", visible=False, min_width=130)
-    reference = gr.HTML()
+    reference, missing = gr.HTML(), gr.HTML()
     with gr.Row(elem_id="compare-columns"):
         with gr.Column(min_width=280):
             base = gr.HTML(pane_html("Base", Pane(), False))
         with gr.Column(min_width=280):
             tuned = gr.HTML(pane_html("Fine-tuned", Pane(), False))
-    return _Parts(run, pick, prompt, picked, temperature, max_tokens, seed, generate, stop, reference, base, tuned)
+    return _Parts(
+        run, pick, prompt, picked, temperature, max_tokens, seed, generate, stop, reference, missing, base, tuned
+    )
 
 
 def _wire_choices(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
 
     def on_show(chosen: str | None, run: str | None) -> tuple[object, ...]:
         menu = run_menu(studio, chosen, run)
-        if not menu.choices:
-            return menu, empty("Nothing to compare yet", "Train a run first: base and fine-tuned answers appear here.")
-        return menu, gr.skip()
+        missing = empty("Nothing to compare yet", "Train a run first: base and fine-tuned answers appear here.")
+        return menu, "" if menu.choices else missing
 
-    def on_run(run: str | None) -> gr.Dropdown:
-        rows = test_rows(studio, run)
-        return gr.Dropdown(choices=[(row.prompt[:90], index) for index, row in enumerate(rows)], value=None)
+    def on_run(run: str | None) -> tuple[object, ...]:
+        choices = [(row.prompt[:90], index) for index, row in enumerate(test_rows(studio, run))]
+        return gr.Dropdown(choices=choices, value=None), None, ""
 
     def on_pick(run: str | None, index: int | None) -> tuple[object, ...]:
         if index is None:
@@ -88,9 +91,9 @@ def _wire_choices(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> N
         return row.prompt, row, notice("", f"Reference: {row.response}")
 
     gr.on(
-        [tab.select, frame.project.change], on_show, [frame.project, parts.run], [parts.run, parts.reference], **REFRESH
+        [tab.select, frame.project.change], on_show, [frame.project, parts.run], [parts.run, parts.missing], **REFRESH
     )
-    parts.run.change(on_run, parts.run, parts.pick, **QUICK)
+    parts.run.change(on_run, parts.run, [parts.pick, parts.picked, parts.reference], **QUICK)
     parts.pick.input(on_pick, [parts.run, parts.pick], [parts.prompt, parts.picked, parts.reference], **QUICK)
 
 
@@ -120,9 +123,9 @@ def _wire_generate(studio: Studio, parts: _Parts) -> None:
         api_visibility="private",
     )
     parts.stop.click(
-        lambda: [gr.Button(visible=True), gr.Button(visible=False)],
+        lambda: [gr.Button(visible=True), gr.Button(visible=False), *_panes_html(_STOPPED)],
         None,
-        [parts.generate, parts.stop],
+        shown,
         cancels=[generating],
         api_visibility="private",
     )

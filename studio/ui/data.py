@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from studio.data.importing import ImportProgress, ImportReport, import_file
 from studio.data.readers import Preview, preview
 from studio.errors import BadInput, StudioError
 from studio.jobs.context import Studio
-from studio.ui.components.html import bar, chip, count, empty, notice, table, text
+from studio.ui.components.html import bar, chip, count, empty, notice, opened, table, text
+from studio.ui.components.html import cards as make_cards
 from studio.ui.errors import told
-from studio.ui.frame import REFRESH, Frame
+from studio.ui.frame import QUICK, REFRESH, Frame
 
+_log = logging.getLogger(__name__)
 _PAGE = 25
 _HEADING = (
     "<h2 class='title'>Import</h2><p class='quiet'>CSV, JSON, JSONL or Parquet. Rows with an answer become labeled "
@@ -43,6 +46,7 @@ class _Parts:
     input: gr.Dropdown
     output: gr.Dropdown
     context: gr.Dropdown
+    work: gr.State
     start: gr.Button
     cancel: gr.Button
     account: gr.HTML
@@ -68,6 +72,7 @@ def _layout() -> _Parts:
                 input_column = gr.Dropdown(label="Input column", choices=[], interactive=True)
                 output_column = gr.Dropdown(label="Output column", choices=[], interactive=True)
                 context_column = gr.Dropdown(label="Context column", choices=[], interactive=True)
+                work = gr.State(None)
                 with gr.Row():
                     start = gr.Button("Import", variant="primary")
                     cancel = gr.Button("Cancel import", visible=False, scale=0, min_width=140)
@@ -79,7 +84,7 @@ def _layout() -> _Parts:
         status = gr.Radio(label="Status", choices=_STATUSES, value="", scale=3)
         search = gr.Textbox(label="Search", placeholder="In prompts and answers", scale=2, min_width=200)
         page = gr.Number(label="Page", value=1, minimum=1, precision=0, scale=0, min_width=100)
-    listing = gr.HTML()
+    listing = make_cards()
     return _Parts(
         file,
         mapping,
@@ -87,6 +92,7 @@ def _layout() -> _Parts:
         input_column,
         output_column,
         context_column,
+        work,
         start,
         cancel,
         account,
@@ -112,13 +118,13 @@ def _wire_import(studio: Studio, frame: Frame, parts: _Parts) -> None:
     ) -> Iterator[list[object]]:
         columns = Columns(input_column, _column(output_column), _column(context_column))
         work = _Import(studio, chosen, path, columns)
-        yield [gr.Button(interactive=False), gr.Button(visible=True), work.html()]
+        yield [gr.Button(interactive=False), gr.Button(visible=True), work.html(), work]
         try:
             while work.running(0.2):
-                yield [gr.skip(), gr.skip(), work.html()]
+                yield [gr.skip(), gr.skip(), work.html(), gr.skip()]
         finally:
-            work.cancel()  # the page was closed, or Cancel was clicked: nothing is half-imported
-        yield [gr.Button(interactive=True), gr.Button(visible=False), work.html()]
+            work.cancel()  # the page was closed: nothing is half-imported
+        yield [gr.Button(interactive=True), gr.Button(visible=False), work.html(), None]
 
     parts.file.change(
         on_file,
@@ -126,7 +132,7 @@ def _wire_import(studio: Studio, frame: Frame, parts: _Parts) -> None:
         [parts.mapping, parts.seen, parts.input, parts.output, parts.context, parts.account],
         api_visibility="private",
     )
-    shown = [parts.start, parts.cancel, parts.account]
+    shown = [parts.start, parts.cancel, parts.account, parts.work]
     menus = [parts.input, parts.output, parts.context]
     importing = parts.start.click(
         on_import, [frame.project, parts.file, *menus], shown, api_visibility="private", show_progress="hidden"
@@ -138,17 +144,8 @@ def _wire_import(studio: Studio, frame: Frame, parts: _Parts) -> None:
         queue=False,
         api_visibility="private",
     )
-    parts.cancel.click(
-        lambda: [
-            gr.Button(interactive=True),
-            gr.Button(visible=False),
-            notice("warn", "The import was cancelled: nothing was imported."),
-        ],
-        None,
-        shown,
-        cancels=[importing],
-        api_visibility="private",
-    )
+    # Cancel only asks: the import itself says how it ended, for it may have been done by then.
+    parts.cancel.click(lambda work: work.cancel() if work else None, parts.work, None, **QUICK)
 
 
 class _Import:
@@ -193,13 +190,16 @@ class _Import:
             self._result = import_file(studio.db, project_id, Path(path), columns, on_progress=self._note)
         except StudioError as error:
             self._result = error
+        except Exception:
+            _log.exception("An import failed")
+            self._result = StudioError("The import failed and nothing was imported: the app's log says why.")
 
 
 def _wire_listing(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     filters = [frame.project, parts.status, parts.search]
 
     @told
-    def on_page(chosen: str | None, status: str, search: str, page: float) -> tuple[str, object]:
+    def on_page(chosen: str | None, status: str, search: str, page: float) -> tuple[str, int]:
         return _page_of(studio, chosen, status, search, page)
 
     gr.on(
@@ -209,6 +209,8 @@ def _wire_listing(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> N
         [parts.listing, parts.page],
         **REFRESH,
     )
+    # The Label tab takes the wanted example up when it is shown.
+    parts.listing.open(_on_open, None, [frame.wanted, frame.tabs], **QUICK)
     gr.on(
         [frame.project.change, parts.status.change, parts.search.change],
         lambda chosen, status, search: _page_of(studio, chosen, status, search, 1),
@@ -218,11 +220,14 @@ def _wire_listing(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> N
     )
 
 
-def _page_of(studio: Studio, chosen: str | None, status: str, search: str, page: float | None) -> tuple[str, object]:
+def _on_open(event: gr.EventData) -> tuple[str, gr.Tabs]:
+    return opened(event), gr.Tabs(selected="label")
+
+
+def _page_of(studio: Studio, chosen: str | None, status: str, search: str, page: float | None) -> tuple[str, int]:
     """The listing, and the page number mended where it is none."""
     number = max(1, int(page or 1))
-    html = listing_html(studio, chosen, status, search, number)
-    return html, gr.skip() if page == number else number
+    return listing_html(studio, chosen, status, search, number), number
 
 
 def listing_html(studio: Studio, project_id: str | None, status: str, search: str, page: int) -> str:
@@ -238,7 +243,8 @@ def listing_html(studio: Studio, project_id: str | None, status: str, search: st
     if not rows:
         return empty("Nothing here", "No example fits this search on this page.")
     body = "".join(
-        f'<tr><td class="num">{example.position}</td><td>{text(_short(example.text))}</td>'
+        f'<tr><td class="num">{example.position}</td><td><button type="button" class="link" '
+        f'data-id="{text(example.id)}" title="Open in Label">{text(_short(example.text))}</button></td>'
         f"<td>{text(_short(answer))}</td><td>{chip(*_STATUS_CHIPS[example.status])}</td>"
         f'<td class="source">{text(example.source)}</td></tr>'
         for example, answer in rows

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 
@@ -16,7 +14,7 @@ from studio.errors import BadInput
 from studio.jobs.context import Studio
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import chip, count, empty, moment, opened, table, text
-from studio.ui.errors import told
+from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, REFRESH, Frame
 
 _PAGE = 25
@@ -35,7 +33,8 @@ class _Parts:
     page: gr.Number
     rows: gr.HTML
     kind: gr.Dropdown
-    download: gr.DownloadButton
+    export: gr.Button
+    exported: gr.File
 
 
 def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
@@ -68,8 +67,9 @@ def _layout() -> _Parts:
                 kind = gr.Dropdown(
                     label="File format", choices=["jsonl", "csv", "parquet"], value="jsonl", scale=0, min_width=150
                 )
-                download = gr.DownloadButton("Export snapshot", scale=0, min_width=160)
-    return _Parts(waiting, validation, test, seed, button, cards, snapshot, split, page, rows, kind, download)
+                export = gr.Button("Export snapshot", scale=0, min_width=160)
+            exported = gr.File(label="Exported file", visible=False, interactive=False)
+    return _Parts(waiting, validation, test, seed, button, cards, snapshot, split, page, rows, kind, export, exported)
 
 
 def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
@@ -81,7 +81,7 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
             raise BadInput("Choose or create a project first (Projects tab).")
         frozen = freeze(studio.db, studio.workspace, chosen, validation, test, int(seed or 0))
         made = frozen.snapshot
-        gr.Info(f"Frozen as v{made.version}." if frozen.created else f"Nothing has changed: this is v{made.version}.")
+        say(f"Frozen as v{made.version}." if frozen.created else f"Nothing has changed: this is v{made.version}.")
         return _listed(studio, chosen, made.id)
 
     def on_open(chosen: str | None, event: gr.EventData) -> list[object]:
@@ -92,12 +92,12 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
         return rows_html(studio, snapshot, split, max(1, int(page or 1)))
 
     @told
-    def on_download(snapshot: str, kind: str) -> str:
+    def on_export(snapshot: str, kind: str) -> gr.File:
         if not snapshot:
             raise BadInput("Freeze a snapshot first: there is nothing to export yet.")
-        path = Path(tempfile.mkdtemp(prefix="sft-studio-")) / f"{snapshot}.{kind}"
+        path = studio.workspace.uploads / f"{snapshot}.{kind}"
         export_snapshot(studio.workspace, snapshot, path)
-        return str(path)
+        return gr.File(value=str(path), visible=True)
 
     parts.freeze.click(
         on_freeze, [frame.project, parts.validation, parts.test, parts.seed], listed, api_visibility="private"
@@ -108,7 +108,14 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     looked_at = [parts.snapshot, parts.split, parts.page]
     changes = [parts.snapshot.change, parts.split.change, parts.page.change]
     gr.on(changes, on_rows, looked_at, parts.rows, **REFRESH)
-    parts.download.click(on_download, [parts.snapshot, parts.kind], parts.download, api_visibility="private")
+    gr.on(
+        [parts.snapshot.change, parts.split.change],
+        lambda: (1, gr.File(visible=False)),
+        None,
+        [parts.page, parts.exported],
+        **REFRESH,
+    )
+    parts.export.click(on_export, [parts.snapshot, parts.kind], parts.exported, api_visibility="private")
 
 
 def _listed(studio: Studio, chosen: str | None, snapshot: str) -> list[object]:

@@ -9,9 +9,15 @@ from typing import ParamSpec, TypeVar
 import gradio as gr
 
 from studio.errors import StudioError
+from studio.ui.components.html import text
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def say(message: str) -> None:
+    """A short toast. Gradio shows a toast's message as HTML, so it is escaped here."""
+    gr.Info(text(message), duration=5)
 
 
 def told(handler: Callable[P, R]) -> Callable[P, R]:
@@ -22,6 +28,6 @@ def told(handler: Callable[P, R]) -> Callable[P, R]:
         try:
             return handler(*args, **kwargs)
         except StudioError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(text(str(error)), print_exception=False) from error
 
     return wrapper

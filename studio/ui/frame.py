@@ -20,9 +20,14 @@ that comes while a slower one is at work would be dropped, and the screen would 
 
 @dataclass(frozen=True)
 class Frame:
-    """The project menu: its value is the id of the project in hand, or None."""
+    """`project`: the menu, whose value is the id of the project in hand, or None. `tabs`: to open another tab.
+
+    `wanted`: the id of an example that Label is to open next, or "".
+    """
 
     project: gr.Dropdown
+    tabs: gr.Tabs
+    wanted: gr.State
 
     @staticmethod
     def choices(studio: Studio, chosen: str | None) -> gr.Dropdown:

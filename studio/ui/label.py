@@ -20,15 +20,15 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
             with gr.Accordion("Guidelines", open=True):
                 guidelines = gr.Markdown("")
 
-    def on_show(chosen: str | None) -> tuple[object, ...]:
+    def on_show(chosen: str | None, wanted: str) -> tuple[object, ...]:
         words = guidelines_of(studio, chosen)
-        return gr.Column(visible=bool(words)), words, desk_value(chosen)
+        return gr.Column(visible=bool(words)), words, desk_value(chosen, wanted), ""
 
     gr.on(
         [tab.select, frame.project.change],
         on_show,
-        frame.project,
-        [side, guidelines, desk],
+        [frame.project, frame.wanted],
+        [side, guidelines, desk, frame.wanted],
         **REFRESH,
     )
 

@@ -13,7 +13,7 @@ from studio.data.sample import create_sample_project
 from studio.jobs.context import Studio
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import chip, count, empty, opened, text
-from studio.ui.errors import told
+from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, REFRESH, Frame
 
 _TASK_CHOICES = [(words, key) for key, words in TASKS.items()]
@@ -91,13 +91,13 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     @told
     def on_create(name: str, task: str, system_prompt: str, guidelines: str, archived: bool) -> list[object]:
         made = create_project(studio.db, name, task, system_prompt, guidelines)
-        gr.Info(f"Created {made.name}. Next: import data in the Data tab.")
+        say(f"Created {made.name}. Next: import data in the Data tab.")
         return [*both(made.id, archived), *_form(made)]
 
     @told
     def on_sample(archived: bool) -> list[object]:
         made = create_sample_project(studio.db)
-        gr.Info(f"Created {made.name} with its pairs. Next: label a few, or freeze a snapshot in Datasets.")
+        say(f"Created {made.name} with its pairs. Next: label a few, or freeze a snapshot in Datasets.")
         return [*both(made.id, archived), *_form(made)]
 
     @told
@@ -109,14 +109,14 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     @told
     def on_save(editing: str, name: str, system_prompt: str, guidelines: str, archived: bool) -> list[object]:
         saved = update_project(studio.db, editing, name, system_prompt, guidelines)
-        gr.Info("Saved.")
+        say("Saved.")
         return [*both(saved.id, archived), *_form(saved)]
 
     @told
     def on_archive(editing: str, chosen: str | None, archived: bool) -> list[object]:
         found = get_project(studio.db, editing)
         kept = archive_project(studio.db, editing, archived=found.archived_at is None)
-        gr.Info(f"{kept.name} is {'archived: nothing of it is deleted' if kept.archived_at else 'back'}.")
+        say(f"{kept.name} is {'archived: nothing of it is deleted' if kept.archived_at else 'back'}.")
         return [*both(chosen, archived), *_form(None if kept.archived_at else kept)]
 
     parts.create.click(on_create, [*parts.fields, parts.archived], shown, **QUICK)

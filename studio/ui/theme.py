@@ -92,13 +92,12 @@ STYLESHEET = "\n".join(
 HEAD = """<script>
 (() => {
   const local = (node) => {
-    if (node.dataset.local) return;
     const when = new Date(node.getAttribute('datetime'));
     if (isNaN(when)) return;
-    node.dataset.local = '1';
-    node.textContent = when.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+    const shown = when.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+    if (node.textContent !== shown) node.textContent = shown;
   };
-  new MutationObserver(() => document.querySelectorAll('time[datetime]:not([data-local])').forEach(local))
-    .observe(document.documentElement, { childList: true, subtree: true });
+  new MutationObserver(() => document.querySelectorAll('time[datetime]').forEach(local))
+    .observe(document.documentElement, { childList: true, subtree: true, characterData: true });
 })();
 </script>"""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from studio.contract.events import ACTIVE_STATES
 from studio.contract.spec import STARTER, TrainSpec
 from studio.data.browse import list_snapshots
 from studio.errors import BadInput, StudioError
@@ -14,7 +15,7 @@ from studio.jobs.plan import plan_run
 from studio.jobs.runs import get_run, list_runs, resume_run, start_run, stop_run
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import empty, notice, opened
-from studio.ui.errors import told
+from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.train_views import RunView, plan_html, run_view, runs_html
 
@@ -132,7 +133,7 @@ def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     @told
     def on_stop(chosen: str | None, run: str) -> list[object]:
         stop_run(studio.db, studio.workspace, run)
-        gr.Info("Stopping: a checkpoint is written at the next step.")
+        say("Stopping: a checkpoint is written at the next step.")
         return _shown(studio, chosen, run, ())
 
     @told
@@ -150,7 +151,8 @@ def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     parts.runs.open(on_open, frame.project, parts.view, **QUICK)
     look = lambda chosen, run, seen: _shown(studio, chosen, run, seen)  # noqa: E731
     state = [frame.project, parts.run, parts.seen]
-    parts.timer.tick(look, state, parts.view, **REFRESH)
+    # A tick does not say which run is looked at: it may answer after a click that chose another.
+    parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **REFRESH)
     gr.on([tab.select, frame.project.change], look, state, parts.view, **REFRESH)
 
 
@@ -191,7 +193,7 @@ def _shown(studio: Studio, project_id: str | None, run_id: str, seen: tuple[obje
     return [
         run.id if run else "",
         now_seen,
-        gr.Timer(active=view.active),
+        gr.Timer(active=any(item.state in ACTIVE_STATES for item in runs)),
         view.summary,
         view.chart,
         gr.Button(visible=view.active),

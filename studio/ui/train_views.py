@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from storage.records import Run, RunEvent
@@ -69,13 +69,9 @@ def plan_html(plan: Plan) -> str:
 
 def run_view(studio: Studio, run: Run) -> RunView:
     """Everything there is to see of a run."""
-    events = list_events(studio.db, run.id, ("step", "metric", "sample", "warning", "state", "done"))
-    train = [(_number(e, "step"), _number(e, "loss")) for e in events if e.kind == "step" and "loss" in e.data]
-    validation = [
-        (_number(e, "step"), _number(e, "value"))
-        for e in events
-        if e.kind == "metric" and e.data.get("name") == "validation_loss"
-    ]
+    events = list_events(studio.db, run.id, ("step", "metric", "sample", "warning"), most=600)
+    train = _points((e for e in events if e.kind == "step"), "loss")
+    validation = _points((e for e in events if e.data.get("name") == "validation_loss"), "value")
     return RunView(
         summary=summary_html(run, events),
         chart=curve(train, validation, run.steps),
@@ -93,11 +89,10 @@ def summary_html(run: Run, events: Sequence[RunEvent]) -> str:
         f"<p class='quiet'>{text(run.base_model)} · snapshot {text(run.snapshot_id[:8])} · "
         f"started {moment(run.created_at)}</p>"
     )
-    warnings = "".join(notice("warn", str(e.data["message"])) for e in events if e.kind == "warning")
+    said = dict.fromkeys(str(e.data["message"]) for e in events if e.kind == "warning")  # a resumed run says it again
+    warnings = "".join(notice("warn", sentence) for sentence in said)
     problem = notice("bad", run.message) if run.state == "failed" else ""
-    stopped = (
-        notice("warn", "Stopped. Its checkpoint is kept: Resume goes on from it.") if run.state == "stopped" else ""
-    )
+    stopped = notice("warn", run.message or "Stopped. Resume goes on from here.") if run.state == "stopped" else ""
     return f"{head}{_progress(run)}{problem}{stopped}{_facts(_figures(run))}{warnings}"
 
 
@@ -175,6 +170,11 @@ def _one_line(run: Run) -> str:
     if run.base_loss is not None and run.tuned_loss is not None:
         return f"held-out loss {run.base_loss:.3f} → {run.tuned_loss:.3f} · {run.steps} steps"
     return f"step {run.step} of {run.steps}"
+
+
+def _points(events: Iterable[RunEvent], name: str) -> list[tuple[float, float]]:
+    """(step, value) in order of steps; of a step that a resumed run did again, the last value."""
+    return sorted({_number(e, "step"): _number(e, name) for e in events if name in e.data}.items())
 
 
 def _number(event: RunEvent, name: str) -> float:

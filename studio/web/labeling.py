@@ -93,7 +93,6 @@ def _desk_json(desk: Desk) -> dict[str, Any]:
     counts = desk.counts
     return {
         "card": _card_json(desk.card),
-        "next": _card_json(desk.next_card),
         "counts": {
             "todo": counts.todo,
             "labeled": counts.labeled,

@@ -7,6 +7,7 @@ closed there. What it leaves out yet: accounts and TLS.
 from __future__ import annotations
 
 import errno
+import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -61,6 +62,8 @@ def serve(workspace: Workspace, host: str, port: int) -> None:
     """Open the workspace and serve it until interrupted. Raises StudioError when it cannot be opened."""
     _refuse_taken(host, port)
     studio = open_studio(workspace)
+    shutil.rmtree(workspace.uploads, ignore_errors=True)  # nothing in it outlives the app that took it in
+    workspace.uploads.mkdir(mode=0o700, exist_ok=True)
     shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104  shown, not bound
     print(f"SFT Studio on http://{shown}:{port}  (workspace {workspace.root}; Ctrl+C ends it, runs go on)", flush=True)
     if host not in _LOOPBACK:

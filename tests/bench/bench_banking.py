@@ -1,6 +1,6 @@
 """Is one click a good click? BANKING77 as text → category: exact match of base and tuned on held-out rows.
 
-    python tests/bench/bench_banking.py [--per-class 13] [--held-out 2] [--set field=value …] [--short]
+    python tests/bench/bench_banking.py [--per-class 10] [--held-out 2] [--set field=value …] [--short]
 
 A real training process with the defaults of TrainSpec on `per-class` rows of each of the 77 categories, then greedy
 answers to `held-out` test rows of each category, by the base and by the tuned model. `--short` takes a tiny random
@@ -32,7 +32,7 @@ SYSTEM = "Name the category of the customer's message."
 def main() -> None:
     """Train, answer, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--per-class", type=int, default=13)
+    parser.add_argument("--per-class", type=int, default=10)
     parser.add_argument("--held-out", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="field=value")
     parser.add_argument("--short", action="store_true")

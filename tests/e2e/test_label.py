@@ -79,3 +79,32 @@ def test_hostile_text_is_shown_as_text_everywhere(page: Page, tmp_path: Path) ->
     page.get_by_role("button", name="Freeze snapshot").click()
     expect(page.locator("#datasets-columns td").filter(has_text="onerror").first).to_be_visible()
     assert page.title() == "SFT Studio"
+
+
+def test_any_example_can_be_opened_again_and_only_looked_at(page: Page, tmp_path: Path) -> None:
+    prepare(page, tmp_path, ["One?", "Two?", "Three?"])
+    page.get_by_label("Response").fill("first")
+    page.get_by_label("Response").press("Control+Enter")
+    expect(page.locator(".turn.user p")).to_have_text("Two?")
+    page.get_by_label("Response").fill("not sure")
+    page.get_by_label("Response").press("Alt+f")
+    expect(page.locator(".turn.user p")).to_have_text("Three?")
+    open_tab(page, "Data")
+    page.get_by_role("button", name="Two?").click()
+    expect(page.locator(".turn.user p")).to_have_text("Two?")
+    expect(page.get_by_label("Response")).to_have_value("not sure")
+    page.get_by_role("button", name="Back to the queue").click()
+    expect(page.locator(".turn.user p")).to_have_text("Three?")
+    expect(page.locator(".desk-progress")).to_contain_text("1 left · 1 labeled")
+
+
+def test_undo_never_overwrites_a_newer_draft(page: Page, tmp_path: Path) -> None:
+    prepare(page, tmp_path, ["One?", "Two?"])
+    page.get_by_label("Response").fill("A")
+    page.get_by_label("Response").press("Control+Enter")
+    page.get_by_role("button", name="✓ One?").click()
+    page.get_by_label("Response").fill("B")
+    page.wait_for_timeout(1200)
+    page.get_by_label("Response").press("Alt+z")
+    expect(page.locator(".desk-say")).to_contain_text("Taken back")
+    expect(page.get_by_label("Response")).to_have_value("B")

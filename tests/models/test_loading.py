@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import time
 
 import pytest
 import torch
@@ -131,16 +130,15 @@ def test_what_is_neither_folder_nor_hub_id_is_refused(tmp_path, name):
     assert "Hub id" in refusal(tmp_path, name)
 
 
+@pytest.mark.timeout(40)  # transformers' own retries take 50 s
 def test_a_hub_out_of_reach_is_said_in_seconds(tmp_path, monkeypatch):
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{deaf.getsockname()[1]}")
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-        began = time.monotonic()
         message = refusal(tmp_path, "someone/some-model")
     assert "cannot be reached" in message and "starter" in message
-    assert time.monotonic() - began < 30
 
 
 def test_offline_asks_nobody(tmp_path, monkeypatch):

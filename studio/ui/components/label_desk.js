@@ -1,5 +1,5 @@
 // The labeling form. State: the desk as the server last said it. All text goes in by textContent.
-const api = async (path, body) => {
+const ask = async (path, body) => {
   const options = body
     ? { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }
     : {};
@@ -8,6 +8,9 @@ const api = async (path, body) => {
   if (!response.ok) throw Object.assign(new Error(answer.message || 'The studio refused this.'), { told: true });
   return answer;
 };
+// One request at a time and in order: a draft must never overtake the submit that follows it.
+let last = Promise.resolve();
+const api = (path, body) => (last = last.catch(() => {}).then(() => ask(path, body)));
 const el = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -18,7 +21,10 @@ const el = (tag, attributes = {}, ...children) => {
   return node;
 };
 const mac = /Mac|iP(hone|ad)/.test(navigator.platform);
-const KEYS = { submit: mac ? '⌘ ↵' : 'Ctrl ↵', skip: 'Alt S', flag: 'Alt F', undo: 'Alt Z' };
+// On a Mac, Option and a letter types a letter: Control goes with it there.
+const KEYS = mac
+  ? { submit: '⌘ ↵', skip: '⌃⌥ S', flag: '⌃⌥ F', undo: '⌃⌥ Z' }
+  : { submit: 'Ctrl ↵', skip: 'Alt S', flag: 'Alt F', undo: 'Alt Z' };
 const MARKS = { submit: '✓', skip: '→', flag: '⚑' };
 
 let desk = null, project = '', shown = 0, busy = false, draftTimer = 0, offline = false;
@@ -56,7 +62,8 @@ const typed = () => {
 
 const act = async (action) => {
   if (busy || !desk || !desk.card) return;
-  const { id } = desk.card, response = field().value;
+  const { id, status } = desk.card, response = field().value;
+  if (action === 'skip' && status !== 'todo') { load(); return; }  // it was only looked at: its answer stands
   if (action === 'submit' && !response.trim()) { say('Write a response first, or skip this one.', 'bad'); field().focus(); return; }
   busy = true;
   clearTimeout(draftTimer);
@@ -83,6 +90,7 @@ const undo = async () => {
   } finally { busy = false; }
 };
 const load = async (example) => {
+  if (busy) return;
   if (!project) { desk = null; paint(); return; }
   try {
     if (draftTimer) await keepDraft();
@@ -92,7 +100,15 @@ const load = async (example) => {
   }
 };
 
-const show = (next) => { desk = next; paint(); shown = performance.now(); };
+const show = (next) => {
+  const same = desk && desk.card && next.card && desk.card.id === next.card.id;
+  const line = root.querySelector('.desk-say');
+  const said = same && line ? [line.textContent, line.className.replace('desk-say', '').trim()] : null;
+  desk = next;
+  paint();
+  if (said) say(...said);
+  shown = performance.now();
+};
 
 const turn = (item) => el('div', { class: 'turn ' + item.role }, el('span', { class: 'who' }, item.role), el('p', {}, item.content));
 const button = (name, label, className) => {
@@ -137,7 +153,7 @@ const paint = () => {
   const left = el('section', { class: 'desk-side', 'aria-label': 'Example' }, card.turns.map(turn),
     card.context ? el('div', { class: 'turn context' }, el('span', { class: 'who' }, 'context'), el('p', {}, card.context)) : null);
   const right = el('section', { class: 'desk-side' }, el('label', { for: 'response-field' }, 'Response'), area,
-    el('div', { class: 'desk-buttons' }, button('submit', 'Submit', 'first'), button('skip', 'Skip', 'plain'), button('flag', 'Flag', 'plain'), button('undo', 'Undo', 'plain')), line());
+    el('div', { class: 'desk-buttons' }, button('submit', 'Submit', 'first'), button('skip', card.status === 'todo' ? 'Skip' : 'Back to the queue', 'plain'), button('flag', 'Flag', 'plain'), button('undo', 'Undo', 'plain')), line());
   root.replaceChildren(progress(), el('div', { class: 'desk-columns' }, left, right), history());
   area.focus({ preventScroll: true });
 };
@@ -149,7 +165,7 @@ const onKey = (event) => {
   const typing = ['INPUT', 'TEXTAREA', 'SELECT'].includes(document.activeElement?.tagName) && !element.contains(document.activeElement);
   if (typing) return;
   const name = (event.ctrlKey || event.metaKey) && event.key === 'Enter' ? 'submit'
-    : event.altKey && !event.ctrlKey && !event.metaKey ? { KeyS: 'skip', KeyF: 'flag', KeyZ: 'undo' }[event.code] : null;
+    : event.altKey && event.ctrlKey === mac && !event.metaKey ? { KeyS: 'skip', KeyF: 'flag', KeyZ: 'undo' }[event.code] : null;
   if (!name) return;
   event.preventDefault();
   if (name === 'undo') undo(); else act(name);
@@ -160,6 +176,10 @@ window.addEventListener('pagehide', () => {
     navigator.sendBeacon('/api/label/draft', new Blob([JSON.stringify({ example: desk.card.id, response: field().value })], { type: 'application/json' }));
   }
 });
-const follow = () => { project = (props.value || '').split('#')[0]; load(); };
+const follow = () => {
+  const [chosen, example] = (props.value || '').split('#');
+  project = chosen;
+  load(example);
+};
 watch('value', follow);
 follow();

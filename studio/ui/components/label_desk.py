@@ -18,6 +18,7 @@ def label_desk() -> gr.HTML:
     return gr.HTML("", html_template='<div class="desk"></div>', js_on_load=_SCRIPT)
 
 
-def desk_value(project_id: str | None) -> str:
-    """The form's value: the project to label, and a number new each time, so that the form looks at the queue anew."""
-    return f"{project_id}#{time_ns()}" if project_id else ""
+def desk_value(project_id: str | None, example_id: str = "") -> str:
+    """The form's value: the project to label, the example to open ("" for the next), and a number that is new each
+    time, so that the form looks at the queue anew."""
+    return f"{project_id}#{example_id}#{time_ns()}" if project_id else ""
