@@ -157,7 +157,8 @@ def _close(root: duckdb.DuckDBPyConnection) -> None:
 def connect(path: Path, backups: Path) -> Database:
     """Open (or make) the database file and bring it to this version's schema, after a backup into `backups`.
 
-    Raises WorkspaceBusy when another process has it, WorkspaceBroken when it is damaged or of a newer version, DiskFull.
+    Raises WorkspaceBusy when another process has it, WorkspaceBroken when it is damaged or of a newer version, and
+    DiskFull; the file is then as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = not path.exists()

@@ -92,18 +92,21 @@ def list_events(
     With `most` (2 or more), of more `step` events than that only so many: the first, the last and evenly spaced ones.
     """
     spaces = None if most is None else max(1, most - 1)
-    rows = db.query(_THINNED, [run_id, list(kinds), after, most, most, spaces, spaces])
+    rows = db.query(_THINNED, [run_id, list(kinds), after, run_id, most, most, spaces, spaces])
     return [RunEvent(row[0], row[1], aware(row[2]), row[3], json.loads(row[4])) for row in rows]
 
 
-# Counted from the first step on, so that the chosen ones stay the same from one look to the next until the stride grows.
+# Counted from the first step on, so that the chosen ones stay the same from one look to the next, while a run grows.
 _THINNED = """
-SELECT run_id, seq, at_time, kind, data FROM (
-    SELECT *, row_number() OVER (PARTITION BY kind = 'step' ORDER BY seq) AS nth,
+WITH asked AS (
+    SELECT seq, kind, row_number() OVER (PARTITION BY kind = 'step' ORDER BY seq) AS nth,
            count(*) OVER (PARTITION BY kind = 'step') AS total
     FROM run_events WHERE run_id = ? AND list_contains(?, kind) AND seq > ?
 )
-WHERE kind <> 'step' OR ? IS NULL OR total <= ? OR nth = total OR (nth - 1) % ((total + ? - 1) // ?) = 0
+SELECT run_id, seq, at_time, kind, data FROM run_events WHERE run_id = ? AND seq IN (
+    SELECT seq FROM asked
+    WHERE kind <> 'step' OR ? IS NULL OR total <= ? OR nth = total OR (nth - 1) % ((total + ? - 1) // ?) = 0
+)
 ORDER BY seq
 """
 

@@ -30,7 +30,7 @@ from studio.data.readers import open_rows
 from studio.data.rows import Rejected, as_text
 from studio.data.snapshots import freeze
 from studio.errors import BadFile, BadInput, NotFound, WorkspaceBusy
-from studio.jobs.engine import Question, Sampling, open_engine
+from studio.jobs.engine import Question, Sampling, open_engine, where_to_run
 from studio.jobs.processes import ask_to_stop
 from studio.jobs.runs import follow_run, resume_run, start_run, stop_run, sync_runs
 from studio.settings import Workspace
@@ -169,7 +169,7 @@ def compare(workspace: Workspace, flags: Namespace) -> Outcome:
     asked = [tuple(conversation([Message("user", prompt)], system)) for prompt in prompts]
     questions = [Question(messages, adapter, sampling) for adapter in (None, run.id) for messages in asked]
     print(f"Loading {run.base_model} …", file=sys.stderr)
-    with open_engine(workspace, run.base_model) as engine:
+    with open_engine(workspace, run.base_model, *where_to_run(run.spec)) as engine:
         answers = [answer.text for answer in engine.answer_many(questions)]
     sides = zip(prompts, answers[: len(prompts)], answers[len(prompts) :], strict=True)
     return Outcome({"pairs": [{"prompt": prompt, "base": base, "tuned": tuned} for prompt, base, tuned in sides]})

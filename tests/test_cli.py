@@ -17,6 +17,7 @@ import pytest
 from storage.database import connect
 from storage.examples import list_pairs
 from storage.projects import find_project
+from studio import commands
 from studio.cli import as_tables, main
 from studio.contract.events import read_all
 from studio.data.sample import SAMPLE_FILE
@@ -62,6 +63,7 @@ def test_from_file_to_snapshot_to_file(cli: Cli, tmp_path: Path) -> None:
         "imported": 220,
         "labeled": 205,
         "duplicates": 0,
+        "rejected_count": 0,
         "rejected": [],
     }
     frozen = cli.good("snapshot", "Desk", "--validation", "0.2", "--test", "0", "--seed", "7")
@@ -79,6 +81,7 @@ def test_rejected_rows_are_named_by_line_and_reason(cli: Cli, tmp_path: Path) ->
     cli.good("project", "create", "P", "--task", "question-answering")
     report = cli.good("import", "P", path, "--input", "Frage", "--output", "Antwort")
     assert report["rejected"] == [{"line": 3, "reason": "it has 1 value, the header names 2 columns"}]
+    assert report["rejected_count"] == 1
     db = connect(cli.root / "studio.duckdb", cli.root / "backups")
     assert [pair.response for pair in list_pairs(db, find_project(db, "P").id)] == ["a"]
     db.close()
@@ -118,10 +121,49 @@ def test_bad_input_is_one_sentence_and_exit_code_2(cli: Cli, argv: list[object])
     assert data == {"error": err.strip()}
 
 
+def test_the_account_counts_rejected_rows_that_it_does_not_name(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"input": "q"}\n' + "broken\n" * 1200)
+    cli.good("project", "create", "P")
+    report = cli.good("import", "P", path)
+    assert (report["imported"], report["rejected_count"], len(report["rejected"])) == (1, 1200, 1000)
+
+
+def test_a_workspace_that_cannot_be_one_is_bad_input_and_a_broken_one_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "studio.duckdb").write_bytes(b"x" * 5000)
+    codes = [main(["--workspace", str(tmp_path / name), "runs", "--json"]) for name in ("file", "damaged")]
+    assert codes == [2, 1]
+    first, second = (json.loads(line)["error"] for line in capsys.readouterr().out.splitlines())
+    assert "name another folder" in first and "cannot be opened" in second
+
+
+def test_an_interrupt_is_one_object(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "list_runs", interrupted)
+    assert cli("runs") == (1, {"error": "Interrupted."}, "Interrupted.\n")
+
+
+@pytest.mark.parametrize("argv", [["doctor"], ["runs", "--json"], ["resume", "run-1", "--json"]])
+def test_a_reader_that_leaves_gets_no_traceback(cli: Cli, argv: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "studio", "--workspace", str(cli.root), *argv]
+    done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
 def test_without_json_there_are_tables(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
     cli.good("project", "create", "P")
     assert main(["--workspace", str(cli.root), "import", "P", str(SAMPLE_FILE)]) == 0
-    assert "imported    220\n" in capsys.readouterr().out
+    assert "imported        220\n" in capsys.readouterr().out
     assert as_tables({"a": 1, "rows": [{"x": None, "long": "y" * 99}]}).splitlines()[2:4] == ["rows", "x  long"]
 
 

@@ -46,14 +46,16 @@ def make_tokenizer(template: str | None = CHATML) -> Any:
     return tokenizer
 
 
-def make_model(folder: Path, family: str = "llama", template: str | None = CHATML, seed: int = 0) -> Path:
+def make_model(
+    folder: Path, family: str = "llama", template: str | None = CHATML, seed: int = 0, positions: int = 256
+) -> Path:
     """A random two-layer model ('llama', 'gpt2' or 'gemma2') with its tokenizer, saved to `folder`."""
     import torch
     from transformers import AutoModelForCausalLM
 
     tokenizer = make_tokenizer(template)
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(_config(family, len(tokenizer), tokenizer.eos_token_id))
+    model = AutoModelForCausalLM.from_config(_config(family, len(tokenizer), tokenizer.eos_token_id, positions))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -108,13 +110,13 @@ def _turns(question: str, answer: str, system: str) -> list[dict[str, str]]:
     return [*head, {"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-def _config(family: str, vocabulary: int, eos: int) -> Any:
+def _config(family: str, vocabulary: int, eos: int, positions: int) -> Any:
     from transformers import Gemma2Config, GPT2Config, LlamaConfig
 
     ends = {"vocab_size": vocabulary, "bos_token_id": None, "eos_token_id": eos, "pad_token_id": eos}
     if family == "gpt2":
-        return GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=256, **ends)
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "max_position_embeddings": 256}
+        return GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=positions, **ends)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "max_position_embeddings": positions}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
     if family == "gemma2":
         return Gemma2Config(head_dim=16, final_logit_softcapping=5.0, **shape, **heads, **ends)

@@ -8,12 +8,13 @@ it leaves out: tools, images, and templates that rewrite earlier turns (such a t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 Role = Literal["system", "user", "assistant"]
 
 PLAIN_TEMPLATE = (
+    "{{ bos_token or '' }}"
     "{% for m in messages %}"
     "{% if m['role'] == 'system' %}{{ m['content'] }}\n\n"
     "{% elif m['role'] == 'user' %}User: {{ m['content'] }}\n"
@@ -84,8 +85,12 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> Rendered:
 
     Loss lies on the tokens of each assistant turn with `train`, up to and including its end-of-turn token, and nowhere
     else. The pieces between are tokenised apart, as at inference, where the answer starts on a token of its own.
+    Where the generation prompt adds what a finished turn does not show ("<think>" of the reasoning models), the last
+    turn is rendered as it is asked for and answered: that prompt, no loss on it, then the answer.
     Raises ValueError when the template refuses the conversation or shows no answer to train on.
     """
+    if not any(message.role == "assistant" and message.train for message in messages):
+        raise ValueError("there is no answer to train on")
     full = _text(tokenizer, messages, False)
     ids: list[int] = []
     mask: list[bool] = []
@@ -95,19 +100,22 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> Rendered:
             continue
         before = _text(tokenizer, messages[:index], True)
         after = _text(tokenizer, messages[: index + 1], False)
-        if not (full.startswith(after) and after.startswith(before) and len(before) >= cursor):
+        if not (full.startswith(after) and before.startswith(full[:cursor])):
             continue
-        if message.content.strip() not in after[len(before) :]:
+        start = _answer_start(tokenizer, messages[: index + 1], before, after)
+        if start != len(before) and index < len(messages) - 1:
+            continue  # later turns are asked with this one as `full` shows it
+        if start < cursor or message.content.strip() not in after[start:]:
             continue
-        piece = _ids(tokenizer, full[cursor : len(before)])
+        piece = _ids(tokenizer, before[cursor:])
         ids += piece
         mask += [False] * len(piece)
-        piece = _ids(tokenizer, full[len(before) : len(after)])
+        piece = _ids(tokenizer, after[start:])
         ids += piece
         mask += _until_end(piece, tokenizer.eos_token_id)
         cursor = len(after)
     if not any(mask):
-        raise ValueError("the chat template of this model leaves no answer to train on")
+        raise ValueError("the chat template of this model hides or rewrites the answer, so there is none to train on")
     rest = _ids(tokenizer, full[cursor:])
     return Rendered(tuple(ids + rest), tuple(mask + [False] * len(rest)))
 
@@ -115,6 +123,17 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> Rendered:
 def cut(rendered: Rendered, max_length: int) -> Rendered:
     """The first `max_length` tokens. Compare `targets` before and after to see whether an answer was cut."""
     return Rendered(rendered.ids[:max_length], rendered.mask[:max_length])
+
+
+def _answer_start(tokenizer: Tokenizer, messages: Sequence[Message], before: str, after: str) -> int:
+    """Where in `after` (all `messages`) begins what a model asked with `before` has to write."""
+    if after.startswith(before):
+        return len(before)
+    # Another answer in the same place shows where the text of the turn begins, whatever this one begins with.
+    other = "b" if messages[-1].content.strip().startswith("a") else "a"
+    elsewhere = _text(tokenizer, [*messages[:-1], replace(messages[-1], content=other)], False)
+    shortest = min(map(len, (before, after, elsewhere)))
+    return next((at for at in range(shortest) if not before[at] == after[at] == elsewhere[at]), shortest)
 
 
 def _until_end(piece: list[int], eos: Any) -> list[bool]:

@@ -62,7 +62,7 @@ class EventWriter:
         """Append one event in one write. Raises OSError (disk full) with the file left at whole lines."""
         event = Event(self._seq + 1, datetime.now(UTC), kind, data)
         line = _encode(event)
-        start = self._file.tell()
+        start = os.fstat(self._file.fileno()).st_size  # tell() still counts what a failed write took back
         try:
             if self._file.write(line) != len(line):
                 raise OSError(28, "No space left on device")
@@ -97,6 +97,19 @@ def tail(run_dir: Path, offset: int = 0) -> tuple[list[Event], int]:
 def read_all(run_dir: Path) -> list[Event]:
     """Every event of a run folder."""
     return tail(run_dir, 0)[0]
+
+
+def newest(run_dir: Path, key: str) -> object | None:
+    """The value of `key` in the newest event of a run folder that has it, such as base_hash; None without one."""
+    try:
+        lines = (run_dir / EVENTS_FILE).read_bytes().splitlines()
+    except OSError:
+        return None
+    mark = json.dumps(key).encode()
+    for line in reversed(lines):
+        if mark in line and (event := _decode(line)) and key in event.data:
+            return event.data[key]
+    return None
 
 
 def log_tail(run_dir: Path, lines: int = 20, limit: int = 16_384) -> str:

@@ -21,6 +21,7 @@ from peft.utils import set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load
 
+from studio.contract.events import newest
 from studio.contract.spec import SPEC_FILE, read_train_spec
 from studio.errors import BadInput, NotFound
 from studio.models.hashes import ADAPTER_WEIGHTS
@@ -63,10 +64,11 @@ class Adapter:
 class AdapterShelf:
     """Adapters of `model`, at most `keep` of them after `trim`. Not for use by several threads at once."""
 
-    def __init__(self, model: Any, base_model: str, runs: Path, keep: int = 32) -> None:
+    def __init__(self, model: Any, base_model: str, base_hash: str, runs: Path, keep: int = 32) -> None:
         self.rows: Sequence[str] | None = None
         self._model = model
         self._base_model = base_model
+        self._base_hash = base_hash
         self._runs = runs
         self._keep = keep
         self._device = next(model.parameters()).device
@@ -100,7 +102,7 @@ class AdapterShelf:
             return folder
         if (folder / "adapter_model.bin").exists():
             raise BadInput(f"The adapter of run '{run}' is a pickle (adapter_model.bin); only safetensors are loaded.")
-        raise NotFound(f"Run '{run}' has no adapter: pick a run that has finished or was stopped with a checkpoint.")
+        raise NotFound(f"Run '{run}' has no adapter: pick one that has taken all its steps, or resume this one.")
 
     def get(self, run: str) -> Adapter:
         """The adapter of `run`, loaded now if it is not in memory or has changed. Raises NotFound or BadInput."""
@@ -189,9 +191,16 @@ class AdapterShelf:
             ) from error
 
     def _check_base(self, run: str) -> None:
-        if not (self._runs / run / SPEC_FILE).is_file():
-            return
-        trained_on = read_train_spec(self._runs / run).base_model
+        folder = self._runs / run
+        trained_hash = newest(folder, "base_hash")
+        if trained_hash == self._base_hash:
+            return  # the same weights, under whatever name or path
+        trained_on = read_train_spec(folder).base_model if (folder / SPEC_FILE).is_file() else self._base_model
+        if trained_hash is not None and trained_on == self._base_model:
+            raise BadInput(
+                f"Run '{run}' was trained on other weights of '{trained_on}' than those loaded now: put the old ones "
+                "back, or train the run again."
+            )
         if trained_on != self._base_model:
             raise BadInput(f"Run '{run}' was trained on '{trained_on}', but this engine holds '{self._base_model}'.")
 

@@ -24,7 +24,7 @@ from studio.inference.decode import Decoder, DecodeRow, Sampling, Takes
 from studio.inference.request import Delta, Finished, FinishReason, GenerationRequest
 from studio.inference.skinny import speed_up
 from studio.inference.text import AnswerText
-from studio.models.answers import stop_ids
+from studio.models.answers import context_window, stop_ids
 from studio.models.loading import LoadedBase, load_base
 
 __all__ = ["Delta", "Engine", "Finished", "GenerationRequest", "Prepared"]
@@ -56,12 +56,11 @@ class Engine:
     def __init__(self, base: LoadedBase, runs: Path) -> None:
         self.base = base
         self.fast_rows = speed_up(base.model)
-        self.adapters = AdapterShelf(base.model, base.name, runs)
+        self.adapters = AdapterShelf(base.model, base.name, base.weights_hash, runs)
         self._ends = frozenset(stop_ids(base.model, base.tokenizer))
         self._takes = Takes.of(base.model)
         self._device = next(base.model.parameters()).device
-        window = getattr(base.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-        self.context = int(window) if isinstance(window, int) and window > 0 else None
+        self.context = context_window(base.model)
 
     @classmethod
     def load(cls, spec: EngineSpec) -> Engine:

@@ -12,9 +12,9 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ from studio.settings import Workspace
 ENGINE_MODULE = "studio.inference"
 BASE = "base"
 _START_SECONDS = 600
-_READ_SECONDS = 600
+_READ_SECONDS = 3600
+"""Between two pieces of an answer; before the first one, others' answers are written. A dead process tells at once."""
 _KILL_SECONDS = 2
 _CLOSING = "The studio is closing."
 
@@ -80,8 +81,9 @@ class Question:
 class Engine:
     """A running inference process. Close it when done."""
 
-    def __init__(self, base_model: str, run_dir: Path, port: int, token: str) -> None:
-        self.base_model = base_model
+    def __init__(self, held: tuple[str, str, str], run_dir: Path, port: int, token: str) -> None:
+        self.held = held
+        """Base model, device and dtype, as they were asked for."""
         self.run_dir = run_dir
         self._url = f"http://127.0.0.1:{port}/v1/chat/completions"
         self._headers = {"Authorization": f"Bearer {token}"}
@@ -93,15 +95,14 @@ class Engine:
 
     def answer(self, question: Question) -> Answer:
         """The whole answer at once. Raises BadInput, NotFound, JobFailed with the engine's sentence."""
-        start = time.perf_counter()
-        with self._told():
-            response = httpx.post(
-                self._url, headers=self._headers, json=_body(question), timeout=_READ_SECONDS, trust_env=False
-            )
-        _raise_for(response.status_code, response.text)
-        body = response.json()
-        choice = body["choices"][0]
-        return _answer(choice["message"]["content"], choice["finish_reason"], body, time.perf_counter() - start)
+        coming = _Coming()
+        # Streamed, so that the time-out counts from piece to piece and a long answer on a slow device comes through.
+        with self._told(), self._streamed(question) as response:
+            if response.status_code != 200:
+                _raise_for(response.status_code, response.read().decode())
+            for line in response.iter_lines():
+                coming.take(line)
+        return coming.whole()
 
     def answer_many(self, questions: Sequence[Question], parallel: int = 16) -> list[Answer]:
         """Answers in the order of the questions; the engine puts those that wait together into one batch."""
@@ -110,27 +111,16 @@ class Engine:
 
     async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
         """Pieces of text as they come, then the whole Answer. Closing the iterator stops the generation."""
-        start = time.perf_counter()
-        text, finish, body = "", "stop", dict[str, Any]()
+        coming = _Coming()
         async with httpx.AsyncClient(timeout=_READ_SECONDS, trust_env=False) as client:
             with self._told():
-                async with client.stream(
-                    "POST", self._url, headers=self._headers, json=_body(question) | {"stream": True}
-                ) as response:
+                async with client.stream("POST", self._url, headers=self._headers, json=_body(question)) as response:
                     if response.status_code != 200:
                         _raise_for(response.status_code, (await response.aread()).decode())
                     async for line in response.aiter_lines():
-                        if not line.startswith("data: ") or line == "data: [DONE]":
-                            continue
-                        body = json.loads(line[6:])
-                        if "error" in body:
-                            raise JobFailed(str(body["error"]["message"]))
-                        choice = body["choices"][0]
-                        if piece := choice["delta"].get("content"):
-                            text += piece
+                        if piece := coming.take(line):
                             yield piece
-                        finish = choice.get("finish_reason") or finish
-        yield _answer(text, finish, body, time.perf_counter() - start)
+        yield coming.whole()
 
     def close(self) -> None:
         """End the process and remove its folder."""
@@ -140,6 +130,10 @@ class Engine:
                 time.sleep(0.05)
         _kill(self.run_dir)
 
+    def _streamed(self, question: Question) -> AbstractContextManager[httpx.Response]:
+        body, headers = _body(question), self._headers
+        return httpx.stream("POST", self._url, headers=headers, json=body, timeout=_READ_SECONDS, trust_env=False)
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
@@ -148,8 +142,37 @@ class Engine:
             raise JobFailed(f"The model's process does not answer ({type(error).__name__}): ask again.") from error
 
 
+class _Coming:
+    """An answer while its lines come in."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._text, self._finish, self._body = "", "stop", dict[str, Any]()
+
+    def take(self, line: str) -> str:
+        """The piece of text in a line of the stream, if any. Raises JobFailed with the engine's sentence."""
+        if not line.startswith("data: ") or line == "data: [DONE]":
+            return ""
+        self._body = json.loads(line[6:])
+        if "error" in self._body:
+            raise JobFailed(str(self._body["error"]["message"]))
+        choice = self._body["choices"][0]
+        piece = str(choice["delta"].get("content") or "")
+        self._text += piece
+        self._finish = choice.get("finish_reason") or self._finish
+        return piece
+
+    def whole(self) -> Answer:
+        """The answer, once all lines are taken. Raises JobFailed when the end is missing."""
+        return _answer(self._text, self._finish, self._body, time.perf_counter() - self._start)
+
+
 def start_engine(
-    workspace: Workspace, base_model: str, device: str = "auto", closing: threading.Event | None = None
+    workspace: Workspace,
+    base_model: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    closing: threading.Event | None = None,
 ) -> Engine:
     """Start an inference process and wait until it is ready. Raises BadModel, DiskFull, JobFailed.
 
@@ -164,6 +187,7 @@ def start_engine(
             "runs": workspace.runs,
             "base_model": base_model,
             "device": device,
+            "dtype": dtype,
             "token": token,
             "owner": os.getpid(),
         }
@@ -178,16 +202,23 @@ def start_engine(
     with claimed(run_dir) as lock:
         spawn(run_dir, ENGINE_MODULE, lock)
     try:
-        return Engine(base_model, run_dir, _wait_for_port(run_dir, closing or threading.Event()), token)
+        return Engine(
+            (base_model, device, dtype), run_dir, _wait_for_port(run_dir, closing or threading.Event()), token
+        )
     except BaseException:
         _kill(run_dir)
         raise
 
 
+def where_to_run(spec: Mapping[str, object]) -> tuple[str, str]:
+    """Device and dtype that a run was trained with, for an engine that is to answer as its evaluation did."""
+    return str(spec.get("device", "auto")), str(spec.get("dtype", "auto"))
+
+
 @contextmanager
-def open_engine(workspace: Workspace, base_model: str, device: str = "auto") -> Iterator[Engine]:
+def open_engine(workspace: Workspace, base_model: str, device: str = "auto", dtype: str = "auto") -> Iterator[Engine]:
     """An engine for the length of a `with` block."""
-    engine = start_engine(workspace, base_model, device)
+    engine = start_engine(workspace, base_model, device, dtype)
     try:
         yield engine
     finally:
@@ -195,7 +226,7 @@ def open_engine(workspace: Workspace, base_model: str, device: str = "auto") -> 
 
 
 class Engines:
-    """The app's one engine: started when first asked for, exchanged when another base model is asked for."""
+    """The app's one engine: started when first asked for, exchanged when another base model, device or dtype is."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -203,17 +234,17 @@ class Engines:
         self._lock = threading.Lock()
         self._closing = threading.Event()
 
-    def get(self, base_model: str) -> Engine:
+    def get(self, base_model: str, device: str = "auto", dtype: str = "auto") -> Engine:
         """An engine that holds `base_model`; blocks while it loads. Raises like `start_engine`, after `close` too."""
-        base_model = check_base_model(base_model)
+        held = (check_base_model(base_model), device, dtype)
         with self._lock:
             if self._closing.is_set():
                 raise JobFailed(_CLOSING)
             engine = self._engine
-            if engine and engine.alive and engine.base_model == base_model:
+            if engine and engine.alive and engine.held == held:
                 return engine
             self._drop()
-            self._engine = start_engine(self._workspace, base_model, closing=self._closing)
+            self._engine = start_engine(self._workspace, *held, closing=self._closing)
             return self._engine
 
     def close(self) -> None:
@@ -261,7 +292,7 @@ def _wait_for_port(run_dir: Path, closing: threading.Event) -> int:
 def _body(question: Question) -> dict[str, Any]:
     options = {name: value for name, value in asdict(question.sampling).items() if value is not None}
     turns = [{"role": turn.role, "content": turn.content} for turn in question.messages]
-    return {"model": question.adapter or BASE, "messages": turns, **options}
+    return {"model": question.adapter or BASE, "messages": turns, "stream": True, **options}
 
 
 def _answer(text: str, finish: str, body: dict[str, Any], seconds: float) -> Answer:

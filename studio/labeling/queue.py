@@ -16,8 +16,9 @@ _HISTORY = 20
 
 @dataclass(frozen=True)
 class Card:
-    """An example on the desk. `draft` is what was being typed; `revision` the text of the act that stands: an answer, or
-    what was typed before a skip or a flag. It is None where no act stands."""
+    """An example on the desk. `draft` is what was being typed; `revision` the text of the act that stands (an answer,
+    or what was typed before a skip or a flag), None where none does.
+    """
 
     example: Example
     draft: str

@@ -5,7 +5,8 @@ What it leaves out: streaming and sampling, which live in inference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -22,22 +23,27 @@ def stop_ids(model: Any, tokenizer: Any) -> list[int]:
     return sorted({int(token) for token in found if token is not None})
 
 
+def context_window(model: Any) -> int | None:
+    """Tokens that prompt and answer may have together; None where the architecture sets no limit."""
+    window = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return int(window) if isinstance(window, int) and window > 0 else None
+
+
 @torch.inference_mode()
 def greedy_answers(
     model: Any, tokenizer: Any, prompts: Sequence[Sequence[Message]], max_new_tokens: int, batch_size: int = 16
 ) -> list[str]:
     """One greedy answer a prompt (turns up to the question), as text without special tokens, in the order given.
 
-    Works in left-padded batches of prompts of like length. The model is put into evaluation mode.
+    Works in left-padded batches of prompts of like length. The model is put into evaluation mode. An answer ends where
+    the context window does; a prompt that leaves no room in it gets the empty answer.
     """
     model.eval()
     device = next(model.parameters()).device
     rows = [prompt_ids(tokenizer, list(prompt)) for prompt in prompts]
-    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
     ends = stop_ids(model, tokenizer)
     answers = [""] * len(rows)
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
+    for batch, room in _batches([len(row) for row in rows], context_window(model), max_new_tokens, batch_size):
         width = max(len(rows[row]) for row in batch)
         ids = torch.full((len(batch), width), tokenizer.pad_token_id, dtype=torch.long)
         mask = torch.zeros((len(batch), width), dtype=torch.long)
@@ -51,7 +57,7 @@ def greedy_answers(
             temperature=None,
             top_p=None,
             top_k=None,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=room,
             eos_token_id=ends or None,
             pad_token_id=tokenizer.pad_token_id,
             use_cache=True,
@@ -59,6 +65,19 @@ def greedy_answers(
         for line, row in enumerate(batch):
             answers[row] = str(tokenizer.decode(output[line, width:].tolist(), skip_special_tokens=True)).strip()
     return answers
+
+
+def _batches(lengths: Sequence[int], window: int | None, most: int, batch_size: int) -> Iterator[tuple[list[int], int]]:
+    """Rows that are answered together, of like length, with the tokens that each of them may write (1 or more)."""
+
+    def room(row: int) -> int:
+        return most if window is None else min(most, window - lengths[row])
+
+    # Only rows with the same room: an answer must not be cut short by whoever shares its batch.
+    for tokens, group in groupby(sorted(range(len(lengths)), key=lambda row: lengths[row]), key=room):
+        rows = list(group)
+        for start in range(0, len(rows) if tokens > 0 else 0, batch_size):
+            yield rows[start : start + batch_size], tokens
 
 
 def _template_end(tokenizer: Any) -> list[int]:

@@ -1,8 +1,10 @@
-"""Telling a full disk from other failures, whichever library hit it."""
+"""The disk: telling that it is full, whichever library hit it, and forcing files onto it."""
 
 from __future__ import annotations
 
 import errno
+import os
+from pathlib import Path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PHRASES = ("no space left", "os error 28", "disk quota exceeded", "os error 122", "file too large", "os error 27")
@@ -25,3 +27,13 @@ def is_disk_full(error: BaseException) -> bool:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
+
+
+def sync(folder: Path) -> None:
+    """Force the files of `folder` to the disk, so that a rename behind it never names unwritten data."""
+    for path in folder.iterdir():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

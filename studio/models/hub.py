@@ -17,14 +17,16 @@ from studio.models.disk import is_disk_full
 
 PROBE_SECONDS = 3.0
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
+_PART = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"
+_HUB_ID = re.compile(f"{_PART}(?:/{_PART})?", re.ASCII)
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "tokenizer*"]
 _UNWANTED = ["*/*", "consolidated*", "adapter_*", "*.py"]
 
 
 def is_hub_id(name: str) -> bool:
-    """True for `name` or `owner/name` in the Hub's alphabet."""
-    return bool(_HUB_ID.fullmatch(name)) and ".." not in name and "--" not in name
+    """True for `name` or `owner/name` as the Hub allows them."""
+    allowed = not name.endswith(".git") and ".." not in name and "--" not in name
+    return allowed and bool(_HUB_ID.fullmatch(name))
 
 
 def is_offline() -> bool:
@@ -63,14 +65,16 @@ def reachable(seconds: float = PROBE_SECONDS) -> bool:
 
 
 def cached(hub_id: str) -> Path | None:
-    """The folder of an earlier download in the local Hugging Face cache, complete or not."""
+    """The folder of an earlier download in the local Hugging Face cache; None without one that is known to be whole."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return Path(str(snapshot_download(hub_id, local_files_only=True)))
+        # The patterns of `download`: without them the cache misses whatever that left out.
+        folder = snapshot_download(hub_id, local_files_only=True, allow_patterns=_WANTED, ignore_patterns=_UNWANTED)
     except (LocalEntryNotFoundError, FileNotFoundError):
         return None
+    return Path(str(folder))
 
 
 def download(hub_id: str) -> Path:
@@ -91,7 +95,7 @@ def download(hub_id: str) -> Path:
         raise BadModel(f"'{hub_id}' is gated: accept its terms on the hub and set HF_TOKEN, then try again.") from None
     except RepositoryNotFoundError:
         raise BadModel(f"The hub has no public model '{hub_id}': check the spelling, or set HF_TOKEN for it.") from None
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # those of the hub's HTTP client (ReadTimeout, ProxyError) have no nearer common base
         if is_disk_full(error):
             raise DiskFull(f"No room left on the disk for '{hub_id}': free some space and try again.") from error
         raise BadModel(f"The download of '{hub_id}' broke off ({type(error).__name__}): try again.") from error

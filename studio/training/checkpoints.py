@@ -10,8 +10,8 @@ import re
 import shutil
 from pathlib import Path
 
+from studio.models.disk import sync
 from studio.models.hashes import file_hash
-from studio.training.lora import sync
 
 FOLDER = "checkpoints"
 WRITING = ".writing"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def read_split(snapshot: Path, name: str, tokenizer: Any, max_length: int, keep_
             # A template's own `raise_exception` comes as jinja2's TemplateError, of which this room knows nothing.
             if not isinstance(error, ValueError) and type(error).__module__.split(".")[0] != "jinja2":
                 raise
-            split.left_out.setdefault("no target (the chat template shows no answer in them)", []).append(number)
+            split.left_out.setdefault(_refusal(error), []).append(number)
             continue
         # What follows the last answer token can teach nothing.
         end = max(index for index, target in enumerate(rendered.mask) if target) + 1
@@ -99,28 +100,53 @@ def read_split(snapshot: Path, name: str, tokenizer: Any, max_length: int, keep_
 def run_order(lengths: Sequence[int], total: int, batch_size: int, seed: int) -> Ints:
     """Indices of the `total` rows that a run sees, epoch after epoch, rows of like length together in a batch.
 
-    The same arguments give the same order on every machine. Every batch but the last is full; the run begins with the
-    batch that has the longest row, so that a lack of memory shows at once.
+    The same arguments give the same order on every machine. Every batch but the last is full; each epoch has every row
+    once, and no batch has a row twice unless there are fewer rows than its size. The run begins with the batch that has
+    the longest row, so that a lack of memory shows at once.
     """
-    rows = len(lengths)
-    length = np.asarray(lengths)
-    epochs = -(-total // rows)
-    stream = np.concatenate([np.random.default_rng((seed, epoch)).permutation(rows) for epoch in range(epochs)])[:total]
-    # A group stays within about one epoch, so that a row does not meet itself in a batch.
-    size = batch_size * max(1, min(GROUP_BATCHES, rows // batch_size))
+    rows, length = len(lengths), np.asarray(lengths)
     order: list[Ints] = []
-    for number, start in enumerate(range(0, total, size)):
-        group = stream[start : start + size]
+    rest = np.empty(0, dtype=np.int64)
+    for epoch, seen in enumerate(range(0, total, rows)):
+        fresh = np.random.default_rng((seed, epoch)).permutation(rows)
+        # The batch across the end of an epoch takes from the new one rows that it has not got, of like length.
+        again = np.isin(fresh, rest)
+        fresh = np.concatenate([fresh[~again], fresh[again]])[: total - seen]
+        if len(rest):
+            far = np.abs(length[fresh] - length[rest].mean()) + np.isin(fresh, rest) * (length.max() + 1)
+            near = np.argsort(far, kind="stable")[: batch_size - len(rest)]
+            rest, fresh = np.concatenate([rest, fresh[near]]), np.delete(fresh, near)
+            if len(rest) < batch_size:
+                continue
+            order.append(rest)
+        batches, rest = _epoch_batches(fresh, length, batch_size, np.random.default_rng((seed, 1_000_000_007, epoch)))
+        order += _longest_first(batches, length) if epoch == 0 else batches
+    return np.concatenate([*order, rest])
+
+
+def _epoch_batches(fresh: Ints, length: Ints, batch_size: int, random: np.random.Generator) -> tuple[list[Ints], Ints]:
+    """Full batches of rows of like length, and the few (short) rows that are left over."""
+    spare = len(fresh) % batch_size
+    # The shortest of the first group are left over, so that the longest row is always in a full batch.
+    size = batch_size * GROUP_BATCHES
+    bounds = [0, *range(min(size + spare, len(fresh)), len(fresh), size), len(fresh)]
+    batches: list[Ints] = []
+    rest = fresh[:0]
+    for start, end in pairwise(bounds):
+        group = fresh[start:end]
         group = group[np.argsort(length[group], kind="stable")]
-        batches = [group[at : at + batch_size] for at in range(0, len(group), batch_size)]
-        last = [batches.pop()] if len(batches[-1]) < batch_size else []
-        shuffle = np.random.default_rng((seed, 1_000_000_007, number)).permutation(len(batches))
-        order += [batches[index] for index in shuffle] + last
-    if order and len(order) > 1:
-        full = [index for index, batch in enumerate(order) if len(batch) == batch_size]
-        longest = max(full, key=lambda index: int(length[order[index]].max()), default=0)
-        order[0], order[longest] = order[longest], order[0]
-    return np.concatenate(order)
+        if start == 0:
+            rest, group = group[:spare], group[spare:]
+        made = group.reshape(-1, batch_size)
+        batches += [made[index] for index in random.permutation(len(made))]
+    return batches, rest
+
+
+def _longest_first(batches: list[Ints], length: Ints) -> list[Ints]:
+    if batches:
+        longest = max(range(len(batches)), key=lambda index: int(length[batches[index]].max()))
+        batches[0], batches[longest] = batches[longest], batches[0]
+    return batches
 
 
 def collate(rows: Sequence[Row], pad_id: int) -> dict[str, torch.Tensor]:
@@ -155,6 +181,17 @@ class RunRows(torch.utils.data.Dataset[Row]):
 
     def __getitem__(self, index: int) -> Row:
         return self._rows[int(self._order[index])]
+
+
+def _refusal(error: Exception) -> str:
+    """Why a row cannot be rendered, as the reason in a warning."""
+    if isinstance(error, ValueError):
+        return f"no target ({_first_line(error)})"
+    return f"the chat template of this model refuses them ({_first_line(error)})"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def _conversations(path: Path) -> Iterator[list[Message]]:

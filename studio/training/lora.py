@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from studio.contract.spec import TrainSpec
 from studio.errors import BadModel
+from studio.models.disk import sync
 from studio.models.hashes import ADAPTER_WEIGHTS
 
 ADAPTER_FOLDER = "adapter"
@@ -59,13 +59,3 @@ def save_adapter(model: Any, run_dir: Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
-
-
-def sync(folder: Path) -> None:
-    """Force the files of `folder` to the disk, so that a rename behind it never names unwritten data."""
-    for path in folder.iterdir():
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

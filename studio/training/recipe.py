@@ -1,4 +1,4 @@
-"""One fine-tuning run, top to bottom: spec, data, model, adapter, steps, held-out losses, samples, adapter file.
+"""One fine-tuning run, top to bottom: spec, data, model, adapter, steps, adapter file, held-out losses, samples.
 
 The details live next door: data.py (rows and their order), loss.py, lora.py, trainer.py, callbacks.py, checkpoints.py,
 sampling.py; ending.py turns what is raised here into events. What it leaves out: full fine-tuning and preference pairs.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +22,12 @@ import numpy as np
 import torch
 from transformers import PrinterCallback, set_seed
 
+from studio.contract.events import newest
 from studio.contract.spec import TrainSpec, read_train_spec
-from studio.errors import BadFile, BadSpec
+from studio.errors import BadFile, BadModel, BadSpec
+from studio.models.answers import context_window
 from studio.models.devices import device_name, pick_device
+from studio.models.disk import is_disk_full
 from studio.models.hashes import adapter_hash
 from studio.models.loading import LoadedBase, load_base
 from studio.models.quiet import be_quiet, stay_offline
@@ -84,22 +89,24 @@ def train(run_dir: Path, report: Report, stop: Stop) -> dict[str, object]:
     plan = _plan(spec, data.train.rows)
     set_seed(spec.seed)
     model = attach_lora(base.model, spec)
-    checkpoint = _checkpoint(run_dir / checkpoints.FOLDER, plan, report, stop)
+    checkpoint = _checkpoint(run_dir, plan, base, report, stop)
 
     resumed = f", going on from step {checkpoints.step_of(checkpoint)}" if checkpoint else ""
     report.state("training", f"Training {plan.steps} steps{resumed}", **_sizes(data, plan, base, model))
     progress = _run_steps(run_dir, spec, plan, data, base, model, checkpoint, report, stop)
-    stop.check()
+    if progress.last_step < plan.steps:
+        stop.check()
     if int(os.environ.get("RANK", "0")) > 0:
         return {}  # a helper of a multi-GPU run: the first process does the rest
+    # Before anything else can fail or be stopped: these are the hours that the user waited for.
+    stop.results = {"base_hash": base.weights_hash, "adapter_hash": adapter_hash(save_adapter(model, run_dir))}
+    stop.check()
 
     report.state("evaluating", "Comparing base and tuned loss on held-out rows")
     losses = _held_out_losses(model, data, base, spec, plan.steps, report, stop)
     report.state("sampling", f"Answering {min(spec.samples, len(_held_out_rows(data)))} held-out prompts")
-    samples = spread(_held_out_rows(data), spec.samples)
-    report_samples(model, base.tokenizer, samples, spec.sample_tokens, report, stop)
+    _sample(model, data, base, spec, report, stop)
 
-    adapter = save_adapter(model, run_dir)
     trained = plan.tokens_after[-1] - plan.tokens_after[progress.first_step]
     return {
         **losses,
@@ -109,8 +116,7 @@ def train(run_dir: Path, report: Report, stop: Stop) -> dict[str, object]:
         "tokens": plan.tokens_after[-1],
         "tokens_per_second": round(trained / progress.busy_seconds, 1) if progress.busy_seconds else None,
         "seconds": round(time.monotonic() - began, 1),
-        "base_hash": base.weights_hash,
-        "adapter_hash": adapter_hash(adapter),
+        **stop.results,
     }
 
 
@@ -152,8 +158,7 @@ def _read_data(spec: TrainSpec, base: LoadedBase, report: Report, stop: Stop) ->
 
 def _max_length(spec: TrainSpec, base: LoadedBase) -> int:
     """Tokens a row may have: never more than the model has positions for."""
-    positions = getattr(base.model.config, "max_position_embeddings", None)
-    return min(spec.max_length, int(positions)) if positions else spec.max_length
+    return min(spec.max_length, context_window(base.model) or spec.max_length)
 
 
 def _nothing_left(split: Split, spec: TrainSpec) -> str:
@@ -175,19 +180,24 @@ def _plan(spec: TrainSpec, rows: list[Row]) -> Plan:
     return Plan(steps, rows_per_step, order, after)
 
 
-def _checkpoint(folder: Path, plan: Plan, report: Report, stop: Stop) -> Path | None:
-    """The checkpoint to go on from, with what is damaged moved out of the way."""
+def _checkpoint(run_dir: Path, plan: Plan, base: LoadedBase, report: Report, stop: Stop) -> Path | None:
+    """The checkpoint to go on from, with what is damaged moved out of the way. Raises BadSpec or BadModel."""
+    folder = run_dir / checkpoints.FOLDER
     checkpoints.clear_unfinished(folder)
-    newest, damaged = checkpoints.newest_whole(folder)
+    whole, damaged = checkpoints.newest_whole(folder)
     for bad in damaged:
         report.warning(f"{bad.name} is damaged and was passed over.", checkpoint=bad.name)
         shutil.rmtree(bad, ignore_errors=True)
-    if newest is None:
+    if whole is None:
         return None
-    if checkpoints.step_of(newest) > plan.steps:
-        raise BadSpec(f"{newest.name} is beyond this run's {plan.steps} steps: the spec or snapshot has changed.")
-    stop.saved_step = checkpoints.step_of(newest)
-    return newest
+    if checkpoints.step_of(whole) > plan.steps:
+        raise BadSpec(f"{whole.name} is beyond this run's {plan.steps} steps: the spec or snapshot has changed.")
+    if newest(run_dir, "base_hash") not in (None, base.weights_hash):
+        raise BadModel(
+            f"'{base.name}' has other weights now than when this run began: put the old ones back, or start a new run."
+        )
+    stop.saved_step = checkpoints.step_of(whole)
+    return whole
 
 
 def _sizes(data: Data, plan: Plan, base: LoadedBase, model: Any) -> dict[str, object]:
@@ -247,6 +257,18 @@ def _validator(
         report.metric("validation_loss", mean_loss(model, rows, pad, spec.batch_size, stop.check), step)
 
     return validate
+
+
+def _sample(model: Any, data: Data, base: LoadedBase, spec: TrainSpec, report: Report, stop: Stop) -> None:
+    rows = spread(_held_out_rows(data), spec.samples)
+    try:
+        report_samples(model, base.tokenizer, rows, spec.sample_tokens, report, stop)
+    except Exception as error:
+        if is_disk_full(error):
+            raise
+        # Training has succeeded and its adapter is saved: samples are only for looking at.
+        traceback.print_exc(file=sys.stderr)
+        report.warning(f"The samples could not be generated ({type(error).__name__}; the log has the details).")
 
 
 def _held_out_rows(data: Data) -> list[Row]:

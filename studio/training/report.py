@@ -10,19 +10,23 @@ from studio.errors import JobFailed
 from studio.training.stop import Stop
 
 STEP_EVENTS_PER_SECOND = 10.0
+MANY_STEP_EVENTS = 300
+"""After so many, one a second: a curve is drawn by then, and a run of days must not write gigabytes."""
 
 
 class Report:
     """Writes the run's events. `silent` is for the helpers of a multi-GPU run, of which only the first reports.
 
-    Its methods raise OSError when the disk is full; a step is left out when the last was less than 0.1 s ago, and
-    raises JobFailed when the folder has gone (its process would otherwise work on for nobody).
+    Its methods raise OSError when the disk is full; a step is left out when the last one written was less than 0.1 s
+    ago (a second, once there are many), and raises JobFailed when the folder has gone (its process would otherwise
+    work on for nobody).
     """
 
     def __init__(self, run_dir: Path, stop: Stop, silent: bool = False) -> None:
         self._writer = None if silent else EventWriter(run_dir)
         self._stop = stop
-        self._last_step = 0.0
+        self._last_step = float("-inf")
+        self._step_events = 0
 
     def state(self, state: RunState, message: str, **data: object) -> None:
         """What the job is doing now; `message` is for people."""
@@ -31,8 +35,10 @@ class Report:
     def step(self, last: bool, **data: object) -> None:
         """One optimiser step; the last one of a run is never left out."""
         now = time.monotonic()
-        if last or now - self._last_step >= 1 / STEP_EVENTS_PER_SECOND:
+        pause = 1 / STEP_EVENTS_PER_SECOND if self._step_events < MANY_STEP_EVENTS else 1.0
+        if last or now - self._last_step >= pause:
             self._last_step = now
+            self._step_events += 1
             if self._writer and not self._writer.path.exists():
                 raise JobFailed("The run's folder was removed, so training ended.")
             self._write("step", **data)

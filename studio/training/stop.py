@@ -20,11 +20,15 @@ class Stopped(BaseException):
 
 
 class Stop:
-    """The stop request of this process. While steps run it only sets `asked`; otherwise it ends the work at once."""
+    """The stop request of this process. While steps run it only sets `asked`; otherwise it ends the work at once.
+
+    `saved_step` is the step of the newest checkpoint, `results` what an end before `done` still has to tell.
+    """
 
     def __init__(self) -> None:
         self.asked = False
         self.saved_step = 0
+        self.results: dict[str, object] = {}
         self._held = 0
 
     def listen(self) -> None:

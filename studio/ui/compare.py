@@ -15,7 +15,7 @@ from studio.data.snapshots import SnapshotRow, read_split
 from studio.errors import BadInput, StudioError
 from studio.jobs.comparison import Pane, Panes, stream_pair
 from studio.jobs.context import Studio
-from studio.jobs.engine import Sampling
+from studio.jobs.engine import Sampling, where_to_run
 from studio.jobs.runs import get_run, list_runs
 from studio.ui.components.html import empty, notice, text
 from studio.ui.frame import QUICK, REFRESH, Frame
@@ -140,7 +140,7 @@ async def answers(
     if not prompt.strip():
         raise BadInput("Write a prompt first, or take one from the test split.")
     run = get_run(studio.db, run_id)
-    engine = await asyncio.to_thread(studio.engines.get, run.base_model)
+    engine = await asyncio.to_thread(studio.engines.get, run.base_model, *where_to_run(run.spec))
     async for panes in stream_pair(engine, _messages(studio, run, prompt, picked), run_id, sampling):
         yield panes
 

@@ -93,6 +93,19 @@ def test_cancelling_imports_nothing(tmp_path: Path, db: Database, project: Proje
     assert import_file(db, project.id, path).imported == 9_000
 
 
+@pytest.mark.parametrize("count", [3, 1500])
+def test_cancelling_behind_the_last_row_still_imports_nothing(
+    tmp_path: Path, db: Database, project: Project, count: int
+) -> None:
+    path = jsonl(tmp_path / "a.jsonl", [{"input": f"q{n}"} for n in range(count)])
+    with pytest.raises(Cancelled):
+        import_file(db, project.id, path, on_progress=lambda step: step.rows < count)
+    assert count_examples(db, project.id).total == 0
+    seen: list[ImportProgress] = []
+    import_file(db, project.id, path, on_progress=lambda step: not seen.append(step))
+    assert seen[-1] == ImportProgress(count, 1.0) and seen.count(seen[-1]) == 1
+
+
 def test_an_unknown_project_is_refused(db: Database) -> None:
     with pytest.raises(NotFound):
         import_file(db, "none", SAMPLE_FILE)

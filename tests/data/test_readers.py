@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from studio.data.readers import open_rows, preview, read_columns, read_rows
+from studio.data.readers import open_rows, preview, read_rows
 from studio.data.rows import Rejected, Row
+from studio.errors import BadFile
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -48,7 +49,7 @@ def test_csv_rows_carry_the_line_on_which_they_begin(tmp_path: Path) -> None:
 )
 def test_every_text_format_gives_columns_and_rows(tmp_path: Path, name: str, content: str) -> None:
     path = write(tmp_path, name, content)
-    assert read_columns(path) == ("q", "a")
+    assert open_rows(path).columns == ("q", "a")
     first = rows(path)[0]
     assert isinstance(first, Row)
     assert first.values == {"q": "x", "a": "y"}
@@ -92,3 +93,19 @@ def test_a_table_can_be_read_twice_and_knows_how_far_it_is(tmp_path: Path) -> No
     table = open_rows(write(tmp_path, "a.jsonl", "".join(json.dumps({"q": n}) + "\n" for n in range(100))))
     assert len(list(table.rows())) == len(list(table.rows())) == 100
     assert table.fraction == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.jsonl", "only words\nand more words\n", "line 1: it is not JSON"),
+        ("a.jsonl", '{"q": "x", "a": \n', "line 1: it is not JSON"),
+        ("a.json", "[1,\n2, 3]", "line 1: it is a number"),
+        ("a.json", "[{}]", "has no rows"),
+    ],
+)
+def test_a_file_without_a_row_that_can_be_read_is_refused_with_the_first_reason(
+    tmp_path: Path, name: str, content: str, reason: str
+) -> None:
+    with pytest.raises(BadFile, match=reason):
+        preview(write(tmp_path, name, content))

@@ -61,7 +61,7 @@ def test_a_killed_trainer_is_failed_and_can_be_resumed(ready: Page, served: Serv
     process = next((served.workspace / "runs").glob("*/process.json"))
     os.kill(json.loads(process.read_text())["pid"], signal.SIGKILL)
     state(page, "failed", seconds=10)
-    expect(page.locator("#train-columns .notice.bad")).to_contain_text("Resume goes on")
+    expect(page.locator("#train-columns .notice.bad")).to_contain_text("Resume")
     expect(page.get_by_role("button", name="Resume", exact=True)).to_be_visible()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from studio.contract.chat import Message
+from studio.contract.events import EventWriter
 from studio.errors import BadInput, NotFound
 from studio.inference.engine import Engine
 from studio.inference.request import GenerationRequest
@@ -125,4 +126,29 @@ def test_a_first_adapter_that_does_not_fit_leaves_the_base_alone(engine: Engine,
 def test_an_adapter_of_another_base_is_refused(engine: Engine, mine: Path) -> None:
     (mine / "one" / "spec.json").write_text(json.dumps({"snapshot": "/s", "models": "/m", "base_model": "other"}))
     with pytest.raises(BadInput, match="trained on 'other'"):
+        engine.adapters.get("one")
+
+
+def write_run(mine: Path, base_model: str, base_hash: str) -> None:
+    """What the trainer left of run `one`: its spec and its base's name by content."""
+    (mine / "one" / "spec.json").write_text(json.dumps({"snapshot": "/s", "models": "/m", "base_model": base_model}))
+    writer = EventWriter(mine / "one")
+    writer.write("state", state="training", base_hash=base_hash)
+    writer.close()
+
+
+def test_an_adapter_of_other_weights_of_the_same_name_is_refused(engine: Engine, mine: Path) -> None:
+    write_run(mine, engine.base.name, "0" * 64)
+    with pytest.raises(BadInput, match="trained on other weights of"):
+        engine.adapters.get("one")
+
+
+def test_the_same_weights_under_another_name_or_path_are_the_same(engine: Engine, mine: Path) -> None:
+    write_run(mine, "starter", engine.base.weights_hash)
+    assert engine.adapters.get("one").run == "one"
+
+
+def test_a_run_without_adapter_is_told_what_to_do(engine: Engine, mine: Path) -> None:
+    shutil.rmtree(mine / "one" / "adapter")
+    with pytest.raises(NotFound, match="has taken all its steps, or resume this one"):
         engine.adapters.get("one")

@@ -1,8 +1,9 @@
 """A stand-in for studio.training, the process contract in milliseconds: `python -m tests.jobs.fake_training RUN_DIR`.
 
 What it does is told by $FAKE_TRAINING: `quick` (three steps, done), `slow` (steps until it is stopped), `crash` (one
-step, last words on stderr, no done), `linger` (answers SIGTERM with done and stays for a second more), `deaf` (ignores
-SIGTERM). A stop leaves checkpoint.json, from which the next process of the folder goes on.
+step, last words on stderr, no done), `mute` (ends at SIGTERM without a word), `linger` (answers SIGTERM with done and
+stays for a second more), `deaf` (ignores SIGTERM). A stop leaves checkpoint.json, from which the next process of the
+folder goes on.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Stopped(Exception):
 def main(run_dir: Path) -> int:
     """Write the events of a small run."""
     mode = os.environ.get("FAKE_TRAINING", "quick")
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "deaf" else raise_stopped)
+    if mode != "mute":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "deaf" else raise_stopped)
     spec = read_train_spec(run_dir)
     events = EventWriter(run_dir)
     checkpoint = run_dir / "checkpoint.json"

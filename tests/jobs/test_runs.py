@@ -81,7 +81,32 @@ def test_a_process_that_ended_without_done_is_failed_with_its_last_words(room: R
     run = room.ended(room.start("crash"))
     assert run.state == "failed" and run.ended_at is not None
     assert "the kettle exploded" in run.message and "first words" not in run.message
+    assert "Resume starts it from the beginning" in run.message
     assert "first words" in runs.run_log(room.workspace, run.id)
+
+
+def test_what_a_resume_goes_on_from_is_told_as_it_is(room: Room) -> None:
+    run = room.start("crash")
+    (room.folder(run) / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    assert "Resume goes on from its last checkpoint" in room.ended(run).message
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        (True, "Stopped. Its checkpoint is kept: Resume goes on from it."),
+        (False, "Stopped before its first checkpoint: Resume starts from the beginning."),
+    ],
+)
+@pytest.mark.parametrize("mode", ["slow", "mute"])
+def test_a_stopped_run_says_whether_it_has_a_checkpoint(room: Room, checkpoint: bool, message: str, mode: str) -> None:
+    run = room.start(mode)
+    wait_until(lambda: bool(read_all(room.folder(run))))
+    if checkpoint:
+        (room.folder(run) / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    runs.stop_run(room.db, room.workspace, run.id)
+    run = room.ended(run)
+    assert (run.state, run.message) == ("stopped", message)
 
 
 def test_a_killed_run_is_failed_and_can_be_resumed(room: Room) -> None:
@@ -127,7 +152,7 @@ def room_state(room: Room, run: runs.Run) -> str:
 
 def test_a_second_run_is_refused_while_one_is_at_work(room: Room) -> None:
     run = room.start("slow")
-    with pytest.raises(BadInput, match="Run 1 is at work"):
+    with pytest.raises(BadInput, match="Run 1 of Support is at work"):
         room.start("slow")
     with pytest.raises(BadInput, match="at work already"):
         runs.resume_run(room.db, room.workspace, run.id)

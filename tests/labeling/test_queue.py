@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,8 @@ def desk(db: Database, project: Project, tmp_path: Path) -> Desk:
     return open_desk(db, project.id, "me")
 
 
-def names(desk: Desk) -> tuple[str | None, str | None]:
-    return (
-        desk.card.example.text if desk.card else None,
-        desk.next_card.example.text if desk.next_card else None,
-    )
+def name(desk: Desk) -> str | None:
+    return desk.card.example.text if desk.card else None
 
 
 def in_hand(desk: Desk) -> str:
@@ -36,14 +34,14 @@ def in_hand(desk: Desk) -> str:
 
 
 def test_each_act_moves_on_to_the_next(db: Database, desk: Desk) -> None:
-    assert names(desk) == ("q0", "q1")
+    assert name(desk) == "q0"
     desk = submit(db, in_hand(desk), "me", "a0", 2.0)
-    assert (names(desk), desk.today, desk.median_seconds) == (("q1", "q2"), 1, 2.0)
+    assert (name(desk), desk.today, desk.median_seconds) == ("q1", 1, 2.0)
     desk = skip(db, in_hand(desk), "me")
     desk = flag(db, in_hand(desk), "me", "unsure", 1.0)
-    assert names(desk) == ("q3", None)
+    assert name(desk) == "q3"
     desk = submit(db, in_hand(desk), "me", "a3")
-    assert names(desk) == (None, None)
+    assert name(desk) is None
     assert desk.counts == Counts(0, 2, 1, 1)
     assert [done.example.text for done in desk.history] == ["q3", "q2", "q1", "q0"]
 
@@ -52,8 +50,8 @@ def test_undo_brings_example_and_text_back(db: Database, project: Project, desk:
     desk = submit(db, in_hand(desk), "me", "a0")
     desk = undo(db, project.id, "me")
     assert desk.card is not None
-    assert (names(desk), desk.card.draft, desk.card.revision, desk.today) == (("q0", "q1"), "a0", None, 0)
-    assert names(undo(db, project.id, "me")) == ("q0", "q1")
+    assert (name(desk), desk.card.draft, desk.card.revision, desk.today) == ("q0", "a0", None, 0)
+    assert name(undo(db, project.id, "me")) == "q0"
 
 
 def test_a_labeled_example_can_be_taken_up_again(db: Database, project: Project, desk: Desk) -> None:
@@ -61,11 +59,21 @@ def test_a_labeled_example_can_be_taken_up_again(db: Database, project: Project,
     submit(db, first, "me", "a0")
     again = open_desk(db, project.id, "me", first)
     assert again.card is not None
-    assert (names(again), again.card.revision) == (("q0", "q1"), "a0")
+    assert (name(again), again.card.revision) == ("q0", "a0")
     submit(db, first, "me", "better")
     undone = undo(db, project.id, "me")
     assert undone.card is not None
     assert (undone.card.draft, undone.card.revision) == ("better", "a0")
+
+
+@pytest.mark.parametrize("act", [skip, flag])
+def test_what_was_typed_before_a_skip_or_flag_is_there_when_it_is_taken_up_again(
+    db: Database, project: Project, desk: Desk, act: Callable[..., Desk]
+) -> None:
+    first = in_hand(desk)
+    act(db, first, "me", "half an ans")
+    card = open_desk(db, project.id, "me", first).card
+    assert card is not None and (card.draft, card.revision) == ("", "half an ans")
 
 
 def test_a_draft_waits_on_its_card(db: Database, project: Project, desk: Desk) -> None:

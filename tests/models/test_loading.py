@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+from pathlib import Path
 
 import pytest
 import torch
@@ -125,7 +126,10 @@ def test_code_beside_the_weights_is_never_run(base, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("name", ["/no/such/folder", "../up", "a/b/c", "-rf", "own er/name", "x\0y"])
+@pytest.mark.parametrize(
+    "name",
+    ["/no/such/folder", "../up", "a/b/c", "-rf", "own er/name", "x\0y", "a/b-", "a/b.", "a-/b", "a/b.git", "a/\u00e9"],
+)
 def test_what_is_neither_folder_nor_hub_id_is_refused(tmp_path, name):
     assert "Hub id" in refusal(tmp_path, name)
 
@@ -147,10 +151,55 @@ def test_offline_asks_nobody(tmp_path, monkeypatch):
     assert "cannot be reached" in refusal(tmp_path, "someone/some-model")
 
 
-def test_a_model_in_the_local_cache_needs_no_hub(base, tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "cached", lambda name: base)
+def put_in_cache(base, cache, left_out=()) -> Path:
+    """The model as the hub's client leaves it: the commit's folder, and the list of all files of the repository."""
+    repo, commit = cache / "models--someone--some-model", "c" * 40
+    snapshot = shutil.copytree(base, repo / "snapshots" / commit, ignore=lambda *_: left_out)
+    listed = [".gitattributes", "README.md", "original/params.json", *(path.name for path in base.iterdir())]
+    files = {name: {"size": 1, "blob_id": "b" * 40} for name in listed}
+    for path, text in (
+        ("refs/main", commit),
+        (f"trees/{commit}.json", json.dumps({"format_version": 1, "files": files})),
+    ):
+        (repo / path).parent.mkdir(parents=True)
+        (repo / path).write_text(text)
+    return snapshot
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_downloaded_model_is_found_in_the_cache_without_the_hub(base, tmp_path, hub_cache, monkeypatch):
+    snapshot = put_in_cache(base, hub_cache)
     monkeypatch.setattr(hub, "download", lambda name: pytest.fail("went to the hub"))
+    assert resolve(tmp_path, "someone/some-model") == snapshot
+
+
+def test_half_a_download_in_the_cache_is_fetched_on(base, tmp_path, hub_cache, monkeypatch):
+    put_in_cache(base, hub_cache, left_out=["tokenizer.json"])
+    monkeypatch.setattr(hub, "download", lambda name: base)
     assert resolve(tmp_path, "someone/some-model") == base
+
+
+class Timeout(Exception):
+    """Like the HTTP client's own: neither OSError nor RuntimeError."""
+
+
+@pytest.mark.parametrize("error", [Timeout("read"), RuntimeError("protocol"), OSError("reset")])
+def test_a_download_that_breaks_off_is_one_sentence(tmp_path, hub_cache, monkeypatch, error):
+    def fail(*args, **options):
+        raise error
+
+    monkeypatch.setattr(hub, "is_offline", lambda: False)
+    monkeypatch.setattr(hub, "reachable", lambda: True)
+    monkeypatch.setattr(hub, "cached", lambda name: None)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    assert f"broke off ({type(error).__name__}): try again" in refusal(tmp_path, "someone/some-model")
 
 
 def test_devices_and_formats(monkeypatch):
@@ -177,3 +226,15 @@ def test_answers_end_at_the_template_s_own_token():
     tokenizer.eos_token = "<|end|>"
     model = type("Model", (), {"generation_config": type("Config", (), {"eos_token_id": [0]})()})()
     assert tokenizer.convert_tokens_to_ids("<|eot|>") in stop_ids(model, tokenizer)
+
+
+def test_answers_end_where_the_context_window_does(tmp_path):
+    from studio.contract.chat import Message, prompt_ids
+
+    loaded = load_base(tmp_path / "models", str(tiny.make_model(tmp_path / "m", "gpt2", positions=64)), "cpu")
+    prompts = [[Message("user", "o" * count)] for count in (3, 20, 33, 40, 100)]
+    room = [64 - len(prompt_ids(loaded.tokenizer, prompt)) for prompt in prompts]
+    assert room[0] > room[2] > 0 > room[4]
+    together = greedy_answers(loaded.model, loaded.tokenizer, prompts, 128)
+    assert together[0] and together[4] == ""
+    assert together == [greedy_answers(loaded.model, loaded.tokenizer, [one], 128)[0] for one in prompts]

@@ -60,6 +60,15 @@ def test_a_revision_is_appended_and_undo_brings_back_the_one_before(db: Database
     assert [act.action for act in list_revisions(db, example)] == ["submit", "submit", "undo", "undo"]
 
 
+def test_undo_keeps_a_draft_that_was_typed_later(db: Database, project: Project) -> None:
+    (example,) = add_examples(db, project, 1)
+    annotate(db, example, "me", "submit", "A")
+    save_draft(db, example, "me", "B")
+    assert undo(db, project.id, "me") is not None
+    assert get_draft(db, example, "me") == "B"
+    assert get_example(db, example).status == "todo"
+
+
 def test_undo_takes_back_only_ones_own_newest_act_of_this_project(db: Database, project: Project) -> None:
     first, second = add_examples(db, project, 2)
     annotate(db, first, "me", "submit", "mine")

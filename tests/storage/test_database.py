@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import duckdb
@@ -16,7 +19,7 @@ from storage.database import Database, check_integrity, connect, schema_version
 from storage.examples import ImportBatch, count_examples
 from storage.projects import create_project, list_projects
 from storage.records import Project
-from studio.errors import StudioError, WorkspaceBroken, WorkspaceBusy
+from studio.errors import DiskFull, StudioError, WorkspaceBroken, WorkspaceBusy
 from studio.settings import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +84,24 @@ def test_a_migration_that_fails_changes_nothing(
     db = connect(workspace.database, workspace.backups)
     assert "extra" not in check_integrity(db)
     db.close()
+
+
+def test_a_backup_that_does_not_fit_leaves_the_old_file_as_it_was(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(workspace.database, workspace.backups).close()
+    before = workspace.database.read_bytes()
+
+    def half(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    more_migrations(tmp_path, monkeypatch, "CREATE TABLE extra (x INTEGER);")
+    monkeypatch.setattr(shutil, "copy2", half)
+    with pytest.raises(DiskFull, match="Nothing was changed"):
+        connect(workspace.database, workspace.backups)
+    assert workspace.database.read_bytes() == before
+    assert list(workspace.backups.iterdir()) == []
 
 
 def more_migrations(folder: Path, patch: pytest.MonkeyPatch, sql: str) -> None:
@@ -162,6 +183,59 @@ def test_a_full_disk_is_one_sentence_and_the_database_goes_on(small_disk: Path) 
     db = connect(workspace.database, workspace.backups)
     assert {project.name for project in list_projects(db)} == known | {"After"}
     db.close()
+
+
+def test_a_database_that_cannot_be_opened_again_at_once_is_opened_when_it_can(
+    db: Database, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise DiskFull("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.database, "_open", full)
+        with pytest.raises(DiskFull), db.write():
+            raise duckdb.FatalException("No space left on device; the database has been invalidated")
+        for use in (lambda: list_projects(db), lambda: create_project(db, "Lost"), db.cursor):
+            with pytest.raises(DiskFull):
+                use()
+    create_project(db, "Later")
+    assert {found.name for found in list_projects(db)} == {project.name, "Later"}
+
+
+def test_a_read_that_finds_the_database_dead_is_tried_again(db: Database, project: Project) -> None:
+    db.cursor().close()  # as another thread's recovery leaves it
+    assert [found.id for found in list_projects(db)] == [project.id]
+    db.cursor().close()
+    with pytest.raises(WorkspaceBroken, match="try it again"), db.write():
+        pass
+    create_project(db, "Later")
+
+
+def test_a_closed_database_says_so(db: Database) -> None:
+    db.close()
+    for use in (lambda: list_projects(db), lambda: create_project(db, "Lost")):
+        with pytest.raises(WorkspaceBroken, match="start the studio again"):
+            use()
+
+
+def test_closing_waits_for_a_thread_that_reads(db: Database, workspace: Workspace) -> None:
+    begun, found = threading.Event(), []
+
+    def read() -> None:
+        db.cursor()
+        begun.set()
+        found.append(
+            db.one("SELECT count(*) FROM range(30000) a, range(10000) b WHERE hash(a.range + b.range) % 7 = 0")
+        )
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    begun.wait()
+    time.sleep(0.1)
+    db.close()
+    thread.join()
+    assert len(found) == 1
+    connect(workspace.database, workspace.backups).close()
 
 
 def test_an_import_that_is_dropped_leaves_no_trace(db: Database, project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -75,3 +76,22 @@ def test_events_are_taken_up_once_and_change_the_run(db: Database, project: Proj
     with pytest.raises(ValueError, match="id"):
         take_up_events(db, "r1", [], 0, {"id": "x"})
     assert [r.number for r in list_runs(db, project.id)] == [1]
+
+
+@pytest.mark.parametrize(("steps", "most"), [(5, 5), (6, 5), (100, 5), (1000, 600), (7, 2), (1, 2), (0, 2)])
+def test_of_many_steps_an_even_selection_is_listed_and_everything_else(
+    db: Database, project: Project, steps: int, most: int
+) -> None:
+    create_run(db, "r1", project.id, "s", "starter", "{}", steps)
+    moment = datetime.now(UTC)
+    kinds = [kind for _ in range(steps) for kind in ("step", "metric")]
+    take_up_events(db, "r1", [NewEvent(n, moment, kind, {}) for n, kind in enumerate(kinds, 1)], 0, {})
+    listed = list_events(db, "r1", ["step", "metric"], most=most)
+    chosen = [event.seq for event in listed if event.kind == "step"]
+    everything = [event.seq for event in list_events(db, "r1", ["step"])]
+    assert len(chosen) <= most and set(chosen) <= set(everything)
+    assert chosen[:1] == everything[:1] and chosen[-1:] == everything[-1:]
+    assert len({after - before for before, after in pairwise(chosen[:-1])}) <= 1
+    assert steps > most or chosen == everything
+    assert sum(event.kind == "metric" for event in listed) == steps
+    assert [event.seq for event in listed] == sorted(event.seq for event in listed)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 
@@ -57,6 +58,28 @@ def test_a_disk_full_at_the_adapter_leaves_none_and_the_run_can_be_finished(plac
     assert ended.returncode == 1 and not (run / "adapter").exists() and not (run / ".adapter.tmp").exists()
     assert read_all(run)[-1].data["state"] == "failed"
     assert train(run)[0] == 0 and (run / "adapter").is_dir()
+
+
+def test_a_full_disk_has_room_for_the_sentence(place, train, monkeypatch, small_disk):
+    from studio.training.callbacks import Progress
+
+    run, before = shutil.copytree(place.run(checkpoints=0), small_disk / "run"), Progress.on_log
+
+    def fill(self, args, state, control, **kwargs):
+        if state.global_step == 5:
+            with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb", buffering=0) as file:
+                while file.write(b"x" * 4096):
+                    pass
+            # The rest of the page that the events end in would still take a line or two.
+            with pytest.raises(OSError, match="No space"), (run / "events.jsonl").open("ab", buffering=0) as file:
+                while file.write(b"\n"):
+                    pass
+        before(self, args, state, control, **kwargs)
+
+    monkeypatch.setattr(Progress, "on_log", fill)
+    code, events = train(run)
+    assert code == 1 and "The disk is full" in next(e for e in events if e.kind == "error").data["message"]
+    assert events[-1].kind == "done" and not list(run.glob(".reserve*"))
 
 
 def test_events_that_cannot_be_written_become_a_sentence_on_stderr(place, train, monkeypatch, capsys):

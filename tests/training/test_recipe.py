@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
+from studio.contract.events import read_all
 from studio.models.hashes import adapter_hash, file_hash
 from tests import tiny
 
@@ -184,3 +187,62 @@ def test_a_run_whose_folder_was_removed_ends(place, train, monkeypatch, capsys):
     monkeypatch.setattr(Report, "metric", lambda *given: (metric(*given), shutil.rmtree(run, ignore_errors=True)))
     assert train(run)[0] == 1
     assert "folder was removed" in capsys.readouterr().err and not run.exists()
+
+
+def test_samples_that_fail_are_a_warning_and_the_run_is_done(place, train, monkeypatch):
+    monkeypatch.setattr("studio.training.recipe.report_samples", lambda *_: {}["nothing"])
+    code, events = train(place.run())
+    assert code == 0 and data_of(events, "done")[0]["state"] == "done"
+    assert "samples could not be generated (KeyError" in data_of(events, "warning")[0]["message"]
+
+
+def test_samples_longer_than_the_context_end_with_it(place, train, tmp_path):
+    base = tiny.make_model(tmp_path / "gpt2", "gpt2", template=None, positions=64)
+    snapshot = tiny.make_snapshot(tmp_path / "s", [("Why?", "So.")] * 8, [], [("Where is Monday?", "There.")] * 2)
+    code, events = train(place.run(base_model=base, snapshot=snapshot, sample_tokens=128))
+    assert code == 0 and not data_of(events, "warning")[1:] and len(data_of(events, "sample")) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+)
+def test_too_little_memory_says_what_to_lower(place, train, monkeypatch, error):
+    def fail(*args, **options):
+        raise error
+
+    monkeypatch.setattr("studio.training.trainer.AnswerTrainer.compute_loss", fail)
+    code, events = train(place.run())
+    assert code == 1 and "lower batch_size or max_length" in data_of(events, "error")[0]["message"]
+
+
+def test_what_fails_behind_the_steps_leaves_the_adapter_and_its_name(place, train, monkeypatch):
+    monkeypatch.setattr("studio.training.recipe._held_out_losses", lambda *_: {}["nothing"])
+    run = place.run()
+    code, events = train(run)
+    assert code == 1 and data_of(events, "done")[0]["adapter_hash"] == adapter_hash(run / "adapter")
+
+
+def test_step_events_get_rare_once_there_are_many(place, monkeypatch):
+    from studio.training import report as reports
+    from studio.training.stop import Stop
+
+    clock = iter(range(10_000))
+    monkeypatch.setattr(reports.time, "monotonic", lambda: next(clock) * 0.25)
+    run = place.run()
+    report = reports.Report(run, Stop())
+    for step in range(1, 502):
+        report.step(last=step == 501, step=step)
+    report.close()
+    steps = [event["step"] for event in data_of(read_all(run), "step")]
+    assert steps[:300] == list(range(1, 301)) and steps[300:302] == [304, 308] and steps[-2:] == [500, 501]
+
+
+def test_its_threads_wait_without_spinning_unless_told_otherwise(place, monkeypatch):
+    from studio.training import __main__ as process
+
+    monkeypatch.setattr(process, "run_to_end", lambda run_dir: 0)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert process.main([str(place.run())]) == 0 and os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert process.main([str(place.run())]) == 0 and os.environ["OMP_WAIT_POLICY"] == "PASSIVE"

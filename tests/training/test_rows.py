@@ -23,6 +23,31 @@ def test_every_row_comes_once_an_epoch_and_the_order_follows_the_seed():
     assert not (order == run_order(lengths, 206, 8, seed=4)).all()
 
 
+@pytest.mark.parametrize(("rows", "total", "batch"), [(103, 300, 8), (9, 40, 8), (50, 175, 7), (8, 30, 8), (20, 57, 9)])
+def test_each_epoch_has_every_row_once_and_no_batch_has_a_row_twice(rows, total, batch):
+    lengths = np.random.default_rng(0).integers(1, 100, rows)
+    for seed in range(20):
+        order = run_order(lengths.tolist(), total, batch, seed)
+        assert len(order) == total
+        for start in range(0, total, rows):
+            epoch = order[start : start + rows].tolist()
+            assert len(set(epoch)) == len(epoch)
+        for start in range(0, total, batch):
+            assert len(set(order[start : start + batch].tolist())) == min(batch, total - start)
+        assert lengths[order[:batch]].max() == lengths.max()
+
+
+def test_fewer_rows_than_a_batch_still_come_once_an_epoch():
+    order = run_order([5, 9, 7], 25, 8, 0)
+    assert len(order) == 25 and all(sorted(order[at : at + 3].tolist()) == [0, 1, 2] for at in range(0, 24, 3))
+
+
+def test_later_epochs_hold_rows_of_like_length_together_too():
+    lengths = np.random.default_rng(1).integers(10, 400, 403)
+    batches = lengths[run_order(lengths.tolist(), 403 * 3, 8, 0)[: 151 * 8]].reshape(151, 8)
+    assert (batches.max(1, keepdims=True) - batches).sum() / batches.sum() < 0.04
+
+
 def test_a_longer_run_of_fractions_of_an_epoch_has_exactly_its_rows():
     assert len(run_order([5, 6, 7], 1, 8, 0)) == 1
     assert len(run_order([5] * 10, 25, 4, 0)) == 25
@@ -88,3 +113,4 @@ def test_a_template_that_refuses_a_row_leaves_it_out(tmp_path):
     strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
     split = read_split(tmp_path, "train", tiny.make_tokenizer(strict + tiny.CHATML), 100)
     assert split.skipped == 1
+    assert "chat template of this model refuses them" in next(iter(split.left_out))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from studio.contract.events import read_all
 from studio.models.hashes import adapter_hash
 from studio.training.report import Report
 from studio.training.stop import Stop, Stopped
+from tests import tiny
 
 KILLED = """
 import os, signal, sys
@@ -101,6 +103,18 @@ def test_a_checkpoint_of_another_plan_is_refused(place, train, monkeypatch):
     assert code == 1 and "the spec or snapshot has changed" in data_of(events, "error")[-1]["message"]
 
 
+def test_a_resume_on_other_base_weights_is_refused(place, train, monkeypatch, tmp_path):
+    base = shutil.copytree(place.base, tmp_path / "own")
+    run = place.run(base_model=base)
+    stop_at(monkeypatch, 9)
+    train(run)
+    tiny.make_model(base, seed=1)
+    code, events = train(run)
+    assert code == 1 and "other weights now than when this run began" in data_of(events, "error")[-1]["message"]
+    shutil.copytree(place.base, base, dirs_exist_ok=True)
+    assert train(run)[0] == 0
+
+
 @pytest.mark.parametrize("phase", ["loading", "evaluating", "sampling"])
 def test_a_stop_outside_of_the_steps_ends_at_once(place, train, monkeypatch, phase):
     before = Report.state
@@ -114,6 +128,31 @@ def test_a_stop_outside_of_the_steps_ends_at_once(place, train, monkeypatch, pha
     code, events = train(place.run())
     assert code == 0 and events[-1].data["state"] == "stopped"
     assert events[-1].data["step"] == (0 if phase == "loading" else 20)
+
+
+@pytest.mark.parametrize("phase", ["last step", "evaluating", "sampling"])
+def test_a_stop_behind_the_steps_leaves_the_adapter_and_the_resume_only_finishes(place, train, monkeypatch, phase):
+    whole, cut = place.run("whole"), place.run("cut")
+    train(whole)
+    if phase == "last step":
+        stop_at(monkeypatch, 20)
+    else:
+        before = Report.state
+        with monkeypatch.context() as patch:
+            patch.setattr(Report, "state", lambda self, state, *told, **data: (
+                before(self, state, *told, **data), state == phase and os.kill(os.getpid(), signal.SIGTERM)
+            ))  # fmt: skip
+            train(cut)
+    if phase == "last step":
+        train(cut)
+    done = read_all(cut)[-1].data
+    assert (done["state"], done["step"], done["resumable"]) == ("stopped", 20, True)
+    assert done["adapter_hash"] == adapter_hash(cut / "adapter") == adapter_hash(whole / "adapter")
+    first = len(read_all(cut))
+    code, events = train(cut)
+    assert code == 0 and events[-1].data["state"] == "done" and not data_of(events[first:], "step")
+    assert events[-1].data["adapter_hash"] == adapter_hash(whole / "adapter")
+    assert events[-1].data["tuned_loss"] == read_all(whole)[-1].data["tuned_loss"]
 
 
 def test_a_real_process_answers_sigterm_with_a_checkpoint(place):

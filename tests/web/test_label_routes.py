@@ -14,10 +14,9 @@ from studio.settings import USER
 from tests.web.conftest import House
 
 
-def test_the_desk_shows_the_first_example_and_the_one_behind_it(house: House) -> None:
+def test_the_desk_shows_the_first_example(house: House) -> None:
     desk = house.desk()
     assert desk["card"]["turns"] == [{"role": "user", "content": "Where is my order?"}]
-    assert desk["next"]["turns"][0]["content"] == "How do I return it?"
     assert desk["counts"] == {"todo": 3, "labeled": 0, "skipped": 0, "flagged": 0}
     assert (desk["today"], desk["history"], desk["taken_back"]) == (0, [], False)
 
@@ -58,7 +57,7 @@ def test_a_draft_is_there_after_a_reload_and_gone_after_the_submit(house: House)
 def test_the_last_example_leaves_an_empty_desk(house: House) -> None:
     for number in range(3):
         desk = house.act(response=f"Answer {number}.")
-    assert (desk["card"], desk["next"]) == (None, None)
+    assert desk["card"] is None
     assert desk["counts"]["labeled"] == 3 and desk["today"] == 3
 
 
