@@ -146,7 +146,7 @@ def _figures(run: Run) -> dict[str, str]:
     if run.memory_bytes:
         figures["Memory"] = size(run.memory_bytes)
     if run.device:
-        figures["Device"] = run.device
+        figures["Device"] = run.device.upper()
     if run.base_loss is not None and run.tuned_loss is not None:
         figures["Held-out loss"] = f"{run.base_loss:.3f} → {run.tuned_loss:.3f}"
     return figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from tests.e2e.conftest import Served, freeze, open_tab, start_training
 PICTURES = Path(__file__).parent / "pictures"
 
 
-@pytest.mark.timeout(3600)
-def test_pictures(browser: Browser, served: Served, request: pytest.FixtureRequest) -> None:
+@pytest.fixture
+def page(browser: Browser, served: Served, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The sample project, frozen."""
     if not request.config.getoption("--screens"):
         pytest.skip("the pictures of the README are made by `make screenshots`")
     PICTURES.mkdir(exist_ok=True)
@@ -22,29 +24,30 @@ def test_pictures(browser: Browser, served: Served, request: pytest.FixtureReque
     page.get_by_role("button", name="Create sample project").click()
     page.locator(".item.current").wait_for()
     freeze(page)
+    yield page
+    page.close()
+
+
+@pytest.mark.timeout(3600)
+def test_pictures_of_train_and_compare(page: Page) -> None:
     start_training(page)
-    picture_of_labeling(page)
-    open_tab(page, "Train")
-    chip = page.locator("#train-columns h2 .chip")
-    expect(page.locator("#train-columns .facts").last).to_contain_text("tok/s", timeout=600_000)
-    expect(chip).to_have_text("done", timeout=3_000_000)
+    expect(page.locator("#train-columns h2 .chip")).to_have_text("done", timeout=3_000_000)
     page.screenshot(path=PICTURES / "train.png")
     open_tab(page, "Compare")
     page.get_by_label("Prompt", exact=True).fill("My kettle shows E3. What now?")
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.locator(".pane .weights")).to_have_count(2, timeout=300_000)
     page.screenshot(path=PICTURES / "compare.png")
-    page.close()
 
 
-def picture_of_labeling(page: Page) -> None:
-    """Two answers given, a third begun."""
+def test_picture_of_label(page: Page) -> None:
     open_tab(page, "Label")
     field = page.get_by_label("Response")
-    for answer in ("Ahoy! Five flashes mean E5: the wifi is lost. Fair winds, the Tideline crew.", "Ahoy! Yes."):
+    for answer in ("Ahoy! Five flashes mean E5: the wifi is lost. Fair winds, the Tideline crew.", "Ahoy! Gladly."):
         field.fill(answer)
+        page.wait_for_timeout(2000)
         field.press("Control+Enter")
         expect(page.locator(".desk-say")).to_have_text("Saved.")
-    field.fill("Ahoy! Your K2 keeps the water warm for 60 minutes.")
-    page.wait_for_timeout(1500)
+    field.fill("Ahoy! Yes, it is covered: the warranty runs for 3 years from the day of delivery.")
+    page.wait_for_timeout(4000)
     page.screenshot(path=PICTURES / "label.png")

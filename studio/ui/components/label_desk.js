@@ -121,7 +121,7 @@ const progress = () => {
   const total = counts.todo + counts.labeled + counts.skipped + counts.flagged;
   const done = total - counts.todo;
   const bits = [`${counts.todo} left`, `${counts.labeled} labeled`, `${today} today`];
-  if (pace) bits.push(`${Math.round(pace)} s each`);
+  if (pace >= 1) bits.push(`${Math.round(pace)} s each`);
   const percent = total ? (100 * done) / total : 0;
   const meter = el('div', { class: 'progress', role: 'progressbar', 'aria-label': 'Progress', 'aria-valuenow': Math.round(percent), 'aria-valuemin': 0, 'aria-valuemax': 100 }, el('div', {}));
   meter.firstChild.style.width = percent + '%';
