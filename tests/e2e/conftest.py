@@ -76,9 +76,10 @@ def served(tmp_path: Path) -> Iterator[Served]:
         ask_to_stop(run_dir, hard=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
+    """Headless Chromium. Not for the whole session: while it lives, Playwright's event loop is this thread's running
+    one, and `asyncio.run` fails in every test that follows."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: the browser tests are skipped (apt-get install chromium)")
     with sync_playwright() as playwright:

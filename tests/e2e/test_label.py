@@ -103,6 +103,7 @@ def test_undo_never_overwrites_a_newer_draft(page: Page, tmp_path: Path) -> None
     page.get_by_label("Response").fill("A")
     page.get_by_label("Response").press("Control+Enter")
     page.get_by_role("button", name="✓ One?").click()
+    expect(page.get_by_label("Response")).to_have_value("A")
     page.get_by_label("Response").fill("B")
     page.wait_for_timeout(1200)
     page.get_by_label("Response").press("Alt+z")
