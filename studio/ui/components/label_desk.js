@@ -32,6 +32,8 @@ let root = element.querySelector('.desk');
 
 const localKey = (id) => 'sft-draft-' + id;
 const field = () => root.querySelector('textarea');
+// While an answer is on its way the field takes no keys: they would go to the example that is about to leave.
+const hold = (held) => { if (field()) field().readOnly = held; };
 const say = (message, kind = '') => {
   const line = root.querySelector('.desk-say');
   if (line) { line.textContent = message; line.className = 'desk-say ' + kind; }
@@ -66,6 +68,7 @@ const act = async (action) => {
   if (action === 'skip' && status !== 'todo') { load(); return; }  // it was only looked at: its answer stands
   if (action === 'submit' && !response.trim()) { say('Write a response first, or skip this one.', 'bad'); field().focus(); return; }
   busy = true;
+  hold(true);
   clearTimeout(draftTimer);
   const seconds = Math.min(86400, (performance.now() - shown) / 1000);
   try {
@@ -75,11 +78,12 @@ const act = async (action) => {
     say({ submit: 'Saved.', skip: 'Skipped.', flag: 'Flagged.' }[action], 'good');
   } catch (error) {
     say(error.told ? error.message : 'Not saved: no connection to the studio. Your text is kept; try again.', 'bad');
-  } finally { busy = false; }
+  } finally { busy = false; hold(false); }
 };
 const undo = async () => {
   if (busy || !project) return;
   busy = true;
+  hold(true);
   try {
     if (draftTimer) await keepDraft();
     const next = await api('undo', { project });
@@ -87,17 +91,18 @@ const undo = async () => {
     say(next.taken_back ? 'Taken back: edit it and submit again.' : 'Nothing left to undo.');
   } catch (error) {
     say(error.told ? error.message : 'No connection to the studio: try again.', 'bad');
-  } finally { busy = false; }
+  } finally { busy = false; hold(false); }
 };
 const load = async (example) => {
   if (busy) return;
   if (!project) { desk = null; paint(); return; }
+  hold(true);
   try {
     if (draftTimer) await keepDraft();
     show(await api('desk?project=' + encodeURIComponent(project) + (example ? '&example=' + encodeURIComponent(example) : '')));
   } catch (error) {
     say(error.told ? error.message : 'No connection to the studio: reload the page.', 'bad');
-  }
+  } finally { hold(false); }
 };
 
 const show = (next) => {
