@@ -1,7 +1,6 @@
-"""Reads that screens make: counts, pages of examples, history. Storage's own verbs, under one roof."""
+"""Reads that screens make: counts, pages of examples, snapshots. Storage's own verbs, under one roof."""
 
-from storage.annotations import list_revisions
 from storage.examples import count_examples, page_examples
-from storage.snapshots import get_snapshot, list_snapshots
+from storage.snapshots import list_snapshots
 
-__all__ = ["count_examples", "get_snapshot", "list_revisions", "list_snapshots", "page_examples"]
+__all__ = ["count_examples", "list_snapshots", "page_examples"]

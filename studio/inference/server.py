@@ -126,7 +126,7 @@ class _Items:
         while True:
             try:
                 item = await asyncio.wait_for(self._queue.get(), _GONE_CHECK_SECONDS)
-            except asyncio.TimeoutError:  # noqa: UP041  (a class of its own on Python 3.10)
+            except TimeoutError:
                 if not await self._request.is_disconnected():
                     continue
                 self.ticket.cancel()

@@ -74,7 +74,6 @@ def _layout() -> _Parts:
 
 
 def _wire_choices(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
-
     def on_show(chosen: str | None, run: str | None) -> tuple[object, ...]:
         menu = run_menu(studio, chosen, run)
         missing = empty("Nothing to compare yet", "Train a run first: base and fine-tuned answers appear here.")

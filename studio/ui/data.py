@@ -141,8 +141,7 @@ def _wire_import(studio: Studio, frame: Frame, parts: _Parts) -> None:
         lambda *filters: _page_of(studio, *filters),
         [frame.project, parts.status, parts.search, parts.page],
         [parts.listing, parts.page],
-        queue=False,
-        api_visibility="private",
+        **QUICK,
     )
     # Cancel only asks: the import itself says how it ended, for it may have been done by then.
     parts.cancel.click(lambda work: work.cancel() if work else None, parts.work, None, **QUICK)
