@@ -45,6 +45,21 @@ class Database:
         self._local = threading.local()
         self._generation = 0
         self._closed = False
+        self._versions: dict[str, int] = {}
+
+    def touch(self, project_id: str) -> None:
+        """Say that a project's examples, answers or settings changed other than by an act of the labeling queue, which
+        then reads them anew. Inside `write` it counts from the commit on.
+        """
+        pending = getattr(self._local, "touched", None)
+        if pending is None:
+            self._versions[project_id] = self._versions.get(project_id, 0) + 1
+        else:
+            pending.add(project_id)
+
+    def version(self, project_id: str) -> int:
+        """How often `touch` was called for a project since the database was opened."""
+        return self._versions.get(project_id, 0)
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a read. `sql` is a literal of this room; values are bound."""
@@ -77,10 +92,13 @@ class Database:
         with self._write_lock:
             cursor = self.cursor()
             generation = self._generation
+            self._local.touched = set()
             try:
                 cursor.execute("BEGIN TRANSACTION")
                 yield cursor
                 cursor.execute("COMMIT")
+                for project_id in self._local.touched:
+                    self._versions[project_id] = self._versions.get(project_id, 0) + 1
             except duckdb.Error as error:
                 self._recover(cursor, error, generation)
                 if _is_disk_full(error):
@@ -93,6 +111,8 @@ class Database:
             except BaseException as error:
                 self._recover(cursor, error, generation)
                 raise
+            finally:
+                self._local.touched = None
 
     def close(self) -> None:
         """Write everything into the file and let it go."""
@@ -179,7 +199,14 @@ def connect(path: Path, backups: Path) -> Database:
 
 def check_integrity(db: Database) -> dict[str, int]:
     """Read every value of every table; rows by table. Raises WorkspaceBroken when one cannot be read."""
-    names = [row[0] for row in db.query("SELECT table_name FROM duckdb_tables() WHERE NOT internal ORDER BY 1")]
+    # Of this file only: the copy that searches keep in memory is another database (storage/mirror.py).
+    names = [
+        row[0]
+        for row in db.query(
+            "SELECT table_name FROM duckdb_tables() "
+            "WHERE NOT internal AND database_name = current_database() ORDER BY 1"
+        )
+    ]
     counts = {}
     for name in names:
         try:

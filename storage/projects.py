@@ -1,41 +1,72 @@
-"""Projects: a name, a task, a system prompt, guidelines."""
+"""Projects: a name, a task, a system prompt, guidelines, and how they are labeled."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, fields
 from typing import Any
 from uuid import uuid4
 
 from storage.database import Database, aware, now
-from storage.records import Project
+from storage.records import Label, Project, Settings
 from studio.errors import BadInput, NotFound
 
 TASKS: dict[str, str] = {
-    "chat": "Instruction and chat",
+    "instruction": "Instruction pair",
+    "chat": "Multi-turn chat",
+    "classification": "Classification, one label",
+    "multi-label": "Classification, several labels",
     "question-answering": "Question answering",
     "summarisation": "Summarisation",
     "translation": "Translation",
-    "classification": "Classification (answer is a label)",
     "code": "Code",
+    "rating": "Rating",
+    "preference": "Preference (two answers)",
 }
 """Task types: key and the words that a screen shows."""
 
-_COLUMNS = "id, name, task, system_prompt, guidelines, created_at, archived_at"
+ORDERS: dict[str, str] = {
+    "imported": "As imported",
+    "random": "Random",
+    "priority": "By priority",
+    "uncertain": "Most uncertain first",
+    "diverse": "Most diverse first",
+}
+"""In which order examples are handed out."""
+
+_COLUMNS = "id, name, task, system_prompt, guidelines, settings, created_at, archived_at"
 _NAME_LIMIT = 120
 
 
 def create_project(
-    db: Database, name: str, task: str = "chat", system_prompt: str = "", guidelines: str = ""
+    db: Database,
+    name: str,
+    task: str = "instruction",
+    system_prompt: str = "",
+    guidelines: str = "",
+    settings: Settings | None = None,
 ) -> Project:
     """Make a project. Raises BadInput for an empty, overlong or taken name or an unknown task."""
     name = _checked_name(name)
     if task not in TASKS:
         raise BadInput(f"There is no task '{task}'; there are: {', '.join(TASKS)}.")
-    project = Project(uuid4().hex, name, task, system_prompt.strip(), guidelines, aware(now()), None)
+    project = Project(
+        uuid4().hex, name, task, system_prompt.strip(), guidelines, settings or Settings(), aware(now()), None
+    )
+    stored = encode_settings(project.settings)
     with db.write() as cursor:
         _refuse_taken(cursor, name, "")
         cursor.execute(
-            f"INSERT INTO projects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, NULL)",
-            [project.id, name, task, project.system_prompt, guidelines, project.created_at.replace(tzinfo=None)],
+            f"INSERT INTO projects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            [
+                project.id,
+                name,
+                task,
+                project.system_prompt,
+                guidelines,
+                stored,
+                project.created_at.replace(tzinfo=None),
+            ],
         )
     return project
 
@@ -75,6 +106,45 @@ def update_project(db: Database, project_id: str, name: str, system_prompt: str,
     return get_project(db, project_id)
 
 
+def update_settings(db: Database, project_id: str, settings: Settings) -> Project:
+    """Set how a project is labeled. Raises BadInput for a value out of its limits, NotFound."""
+    with db.write() as cursor:
+        write_settings(cursor, project_id, settings)
+        db.touch(project_id)
+    return get_project(db, project_id)
+
+
+def write_settings(cursor: Any, project_id: str, settings: Settings) -> None:
+    """The same within a transaction that is open. Raises BadInput."""
+    _check(settings)
+    cursor.execute("UPDATE projects SET settings = ? WHERE id = ?", [encode_settings(settings), project_id])
+
+
+def _check(settings: Settings) -> None:
+    if settings.order not in ORDERS:
+        raise BadInput(f"There is no order '{settings.order}'; there are: {', '.join(ORDERS)}.")
+    if not 1 <= settings.overlap <= 100:
+        raise BadInput("The overlap is the number of annotators an example: 1 to 100.")
+    if not 0.1 <= settings.lease_minutes <= 24 * 60:
+        raise BadInput("A lease lasts 0.1 to 1440 minutes.")
+    if not 0 <= settings.gold_rate <= 0.5:
+        raise BadInput("The share of gold examples lies between 0 and 0.5.")
+    if not 2 <= settings.rating_max <= 10:
+        raise BadInput("A rating goes from 1 to a number between 2 and 10.")
+
+
+def encode_settings(settings: Settings) -> str:
+    """Settings as they are stored."""
+    return json.dumps(asdict(settings), ensure_ascii=False)
+
+
+def decode_settings(stored: str) -> Settings:
+    """The reverse of `encode_settings`; a field that this version does not know is passed over."""
+    known = {field.name for field in fields(Settings)}
+    values = {name: value for name, value in json.loads(stored).items() if name in known}
+    return Settings(**{**values, "labels": tuple(Label(**label) for label in values.get("labels", ()))})
+
+
 def archive_project(db: Database, project_id: str, archived: bool = True) -> Project:
     """Put a project away, or back. Nothing of it is deleted."""
     with db.write() as cursor:
@@ -98,5 +168,5 @@ def _refuse_taken(cursor: Any, name: str, own_id: str) -> None:
 
 
 def _project(row: tuple[Any, ...]) -> Project:
-    created, archived = row[5], row[6]
-    return Project(*(*row[:5], aware(created), aware(archived) if archived else None))
+    created, archived = row[6], row[7]
+    return Project(*(*row[:5], decode_settings(row[5]), aware(created), aware(archived) if archived else None))

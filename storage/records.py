@@ -8,6 +8,74 @@ from datetime import datetime
 
 
 @dataclass(frozen=True)
+class User:
+    """Who acts: `role` is admin, reviewer or annotator."""
+
+    name: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user as the People tab and the command line list them; `seen_at` is exact to some minutes.
+
+    `sessions`: how many browsers they are logged in with; `locked_until`: no log-in before that time.
+    """
+
+    name: str
+    role: str
+    created_at: datetime
+    seen_at: datetime | None
+    locked_until: datetime | None
+    sessions: int
+
+
+@dataclass(frozen=True)
+class AuditLine:
+    """One line of the audit log. `number` grows; `project` is the project's name today, '' where none is concerned."""
+
+    number: int
+    at: datetime
+    user: str
+    action: str
+    project_id: str
+    project: str
+    subject: str
+    details: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Label:
+    """One label of a classification project: `colour` is #rrggbb."""
+
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a project is labeled. `overlap`: annotators an example; `lease_minutes`: how long one holds an example
+    without acting; `order`: one of `storage.projects.ORDERS`; `review`: only accepted answers enter snapshots;
+    `gold_rate`: share of gold examples among those shown, 0 to 1; `suggest`: where suggestions come from ('' for
+    none, 'starter', 'encoder', 'endpoint' or 'run:ID').
+    """
+
+    labels: tuple[Label, ...] = ()
+    rating_max: int = 5
+    source_language: str = ""
+    target_language: str = ""
+    code_language: str = ""
+    ask_margin: bool = False
+    ask_reason: bool = False
+    overlap: int = 1
+    lease_minutes: float = 10.0
+    order: str = "imported"
+    review: bool = False
+    gold_rate: float = 0.0
+    suggest: str = ""
+
+
+@dataclass(frozen=True)
 class Project:
     """A task with its people, data and runs. `task` is one of `storage.projects.TASKS`."""
 
@@ -16,6 +84,7 @@ class Project:
     task: str
     system_prompt: str
     guidelines: str
+    settings: Settings
     created_at: datetime
     archived_at: datetime | None
 
@@ -30,16 +99,24 @@ class Turn:
 
 @dataclass(frozen=True)
 class Example:
-    """What is to be labeled: the turns up to the answer, and a context shown beside them."""
+    """What is to be labeled: the turns up to the answer, and a context shown beside them.
+
+    `payload` is what the form shows besides (the two answers of a preference as {"a", "b"}); `review` is '', pending,
+    accepted or returned; `answers` counts the annotators whose submit or skip stands.
+    """
 
     id: str
     project_id: str
     position: int
     prompt: tuple[Turn, ...]
     context: str
+    payload: Mapping[str, str]
     source: str
     status: str
     annotation_id: str | None
+    answers: int
+    review: str
+    returned_to: str | None
     created_at: datetime
 
     @property
@@ -50,7 +127,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One person's act on one example. `number` grows over the whole database; `seconds` is how long it took."""
+    """One person's act on one example. `number` grows over the whole database; `seconds` is how long it took.
+
+    `response` is the answer as text, the training target; `value` the structured answer as JSON where the task has
+    more than text, else ''. `base` is the annotation that it began from.
+    """
 
     id: str
     number: int
@@ -59,21 +140,62 @@ class Annotation:
     annotator: str
     action: str
     response: str
+    value: str
     source: str
     undoes: str | None
+    base: str | None
+    suggestion_id: str | None
     seconds: float | None
     created_at: datetime
 
 
 @dataclass(frozen=True)
+class Draft:
+    """What was being typed: text and structured value (JSON or '')."""
+
+    response: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A model's draft of an answer. `source` is 'run:ID', 'starter', 'encoder' or 'endpoint'; `uncertainty` is the mean
+    token entropy in nats, or 1 - class margin; `outcome` is None until somebody acted on it.
+    """
+
+    id: str
+    example_id: str
+    project_id: str
+    source: str
+    response: str
+    value: str
+    uncertainty: float | None
+    created_at: datetime
+    outcome: str | None = None
+    annotator: str | None = None
+
+
+@dataclass(frozen=True)
+class Lease:
+    """An example lent to one annotator until a time."""
+
+    example_id: str
+    annotator: str
+    project_id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Pair:
-    """An accepted labeled pair: an example and the answer that stands for it."""
+    """An accepted labeled pair: an example and the answer that stands for it (`value`: see Annotation)."""
 
     example_id: str
     annotation_id: str
     prompt: tuple[Turn, ...]
     context: str
+    payload: Mapping[str, str]
     response: str
+    value: str
     content_key: str
 
 
@@ -94,11 +216,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class ImportCounts:
-    """What one import wrote: `imported` rows, of which `labeled` had an answer, and exact `duplicates` passed over."""
+    """What one import wrote: `imported` rows, of which `labeled` had an answer, exact `duplicates` passed over, and how
+    many `labels` were added to the project's set."""
 
     imported: int
     labeled: int
     duplicates: int
+    labels: int = 0
 
 
 @dataclass(frozen=True)

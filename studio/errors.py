@@ -5,7 +5,10 @@
     │   ├── BadFile            an uploaded or named file
     │   ├── BadSpec            a setting out of its limits
     │   └── BadModel           a base model that cannot be loaded
+    ├── Conflict               somebody saved a newer version meanwhile; both are kept
+    ├── Forbidden              the user's role does not allow this
     ├── NotFound               a name or id that is not in the workspace (exit code 2)
+    ├── NotAllowed             what this user's role, or someone not logged in, may not do
     ├── WorkspaceBusy          another process owns the database
     ├── WorkspaceBroken        the database cannot be opened or is of another version
     ├── DiskFull               no room left; nothing already saved is lost
@@ -36,8 +39,24 @@ class BadModel(BadInput):
     """A base model that cannot be found or loaded."""
 
 
+class Conflict(StudioError):
+    """A save that began from what is not the newest any more; `newest` is what stands now."""
+
+    def __init__(self, sentence: str, newest: object) -> None:
+        super().__init__(sentence)
+        self.newest = newest
+
+
+class Forbidden(StudioError):
+    """The user's role does not allow what was asked."""
+
+
 class NotFound(StudioError):
     """A name or id that does not exist in this workspace."""
+
+
+class NotAllowed(StudioError):
+    """What this user's role does not allow, or a log-in that was refused; the text says what would do."""
 
 
 class WorkspaceBusy(StudioError):

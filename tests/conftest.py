@@ -35,8 +35,8 @@ def db(workspace: Workspace) -> Iterator[Database]:
 
 @pytest.fixture
 def project(db: Database) -> Project:
-    """A chat project with a system prompt."""
-    return create_project(db, "Support", "chat", "You help.")
+    """An instruction project with a system prompt."""
+    return create_project(db, "Support", "instruction", "You help.")
 
 
 @pytest.fixture

@@ -60,13 +60,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. `finish` is stop or length; times in seconds."""
+    """A whole answer. `finish` is stop or length; times in seconds; `entropy` is the mean token entropy in nats."""
 
     text: str
     weights: Weights
     finish: str
     tokens: int
     seconds: float
+    entropy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -299,9 +300,10 @@ def _answer(text: str, finish: str, body: dict[str, Any], seconds: float) -> Ans
     try:
         weights = Weights(**body["weights"])
         tokens = int(body["usage"]["completion_tokens"])
+        entropy = body.get("entropy")
     except KeyError:
         raise JobFailed("The model's process broke off in the middle of the answer: ask again.") from None
-    return Answer(text, weights, finish, tokens, seconds)
+    return Answer(text, weights, finish, tokens, seconds, None if entropy is None else float(entropy))
 
 
 def _raise_for(status: int, body: str) -> None:

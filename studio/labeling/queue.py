@@ -1,96 +1,304 @@
-"""The labeling hot path: one call an act, each answers with the whole desk, so a screen needs no second request."""
+"""Who labels what next: one project's examples in order, lent to annotators for minutes.
+
+The queue is kept in memory, because the app alone owns the database: handing out the next example then takes the same
+time at a thousand examples and at a million. Leases are in DuckDB too, so a restart takes them up again. What it
+leaves out: what an act writes (studio.labeling.desk).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 
-import storage.annotations as acts
-import storage.examples as examples
-from storage.annotations import Done
+from storage.annotations import Acted, Rules, list_answered, list_drafted
 from storage.database import Database
-from storage.records import Counts, Example
+from storage.examples import Waiting, count_examples, get_example, list_waiting
+from storage.leases import list_leases
+from storage.projects import get_project
+from storage.records import Counts, Lease, Project
+from studio.labeling.cards import Card
+from studio.labeling.record import Record
 
-_HISTORY = 20
+CHUNK = 2000
+"""Examples that are read from the database at a time."""
 
 
-@dataclass(frozen=True)
-class Card:
-    """An example on the desk. `draft` is what was being typed; `revision` the text of the act that stands (an answer,
-    or what was typed before a skip or a flag), None where none does.
+def utc_now() -> datetime:
+    """The time now, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class _Slot:
+    """An example that waits: who has answered it, who holds it until when, whether it came by reading the order."""
+
+    answered: set[str] = field(default_factory=set)
+    leases: dict[str, datetime] = field(default_factory=dict)
+    read: bool = False
+    returned_to: str | None = None
+    again: bool = False
+
+
+class ProjectQueue:
+    """One project's queue. Every method but `rules` expects that the caller holds `lock`.
+
+    `cards` are those that annotators hold, by example and annotator; `drafted` says who has a draft of what; `expired`
+    are leases that ran out and still have their row.
     """
 
-    example: Example
-    draft: str
-    revision: str | None
+    def __init__(self, db: Database, project_id: str, clock: Callable[[], datetime] = utc_now) -> None:
+        self.lock = threading.RLock()
+        self._db, self._clock = db, clock
+        self.version = db.version(project_id)
+        self.cards: dict[tuple[str, str], Card] = {}
+        self.drafted: set[tuple[str, str]] = list_drafted(db, project_id)
+        self.expired: list[tuple[str, str]] = []
+        self.records: dict[str, Record] = {}
+        self.project: Project = get_project(db, project_id)
+        self.counts: Counts = count_examples(db, project_id)
+        self._slots: dict[str, _Slot] = {}
+        self._order: list[str] = []
+        self._front: list[str] = []
+        self._cursors: dict[str, int] = {}
+        self._held: dict[str, dict[str, datetime]] = {}
+        self._answered: dict[str, set[str]] = {}
+        self._all_read = False
+        for example_id, annotator in list_answered(db, project_id):
+            self._answered.setdefault(example_id, set()).add(annotator)
+        self._partial: dict[str, int] = {}
+        for people in self._answered.values():
+            for annotator in people:
+                self._partial[annotator] = self._partial.get(annotator, 0) + 1
+        self._read_more()
+        for lease in list_leases(db, project_id):
+            self._note_lease(lease)
+
+    @property
+    def rules(self) -> Rules:
+        """What of the settings decides an example's state."""
+        return Rules(self.project.settings.overlap, self.project.settings.review)
+
+    def held(self, annotator: str) -> list[str]:
+        """What an annotator holds and has not answered, the longest held first."""
+        now = self._clock()
+        mine = self._held.get(annotator, {})
+        for example_id in [one for one, end in mine.items() if end <= now]:
+            self.release(example_id, annotator)
+            self.expired.append((example_id, annotator))
+        return list(mine)
+
+    def lease_end(self, example_id: str, annotator: str) -> datetime | None:
+        """Until when an annotator holds an example; None when they do not."""
+        end = self._held.get(annotator, {}).get(example_id)
+        return end if end and end > self._clock() else None
+
+    def leased(self) -> dict[str, int]:
+        """How many examples each annotator holds now."""
+        now = self._clock()
+        counts = {name: sum(end > now for end in held.values()) for name, held in self._held.items()}
+        return {name: count for name, count in counts.items() if count}
+
+    def left_for(self, annotator: str) -> int:
+        """Examples to label that this annotator has not answered."""
+        return max(0, self.counts.todo - self._partial.get(annotator, 0))
+
+    def free(self, annotator: str) -> Iterator[str]:
+        """Examples that this annotator may take, in order: those sent back to them first."""
+        now = self._clock()
+        for example_id in [*self._front]:
+            if self._may_take(example_id, annotator, now):
+                yield example_id
+        index = self._cursors.get(annotator, 0)
+        solid = True  # nothing that was passed can come back to this annotator, unless it goes to the front
+        while True:
+            while index < len(self._order):
+                example_id = self._order[index]
+                slot = self._slots.get(example_id)
+                if slot is not None and self._may_take(example_id, annotator, now):
+                    solid = False
+                    if example_id not in self._front:
+                        yield example_id
+                elif slot is not None and annotator not in slot.answered:
+                    solid = False
+                index += 1
+                if solid:
+                    self._cursors[annotator] = index
+            if not self._read_more():
+                return
+
+    def first_free(self, annotator: str) -> str | None:
+        """The next example for this annotator, or None."""
+        return next(self.free(annotator), None)
+
+    def peek(self, count: int) -> list[str]:
+        """The next examples that wait, whoever will get them."""
+        waiting = (one for one in self._order if one in self._slots and one not in self._front)
+        return [*self._front, *islice(waiting, count)][:count]
+
+    def may_take(self, example_id: str, annotator: str) -> bool:
+        """Whether an example waits and has room for one more annotator, this one."""
+        return self._may_take(example_id, annotator, self._clock())
+
+    def new_lease(self, example_id: str, annotator: str) -> Lease:
+        """A lease from now on; it counts once `grant` has been told that it is written."""
+        end = self._clock() + timedelta(minutes=self.project.settings.lease_minutes)
+        return Lease(example_id, annotator, self.project.id, end)
+
+    def grant(self, leases: Iterable[Lease], first: bool = False) -> None:
+        """Take up leases that are in the database now; with `first` they are what their holder has in hand."""
+        for lease in leases:
+            self._note_lease(lease)
+            if first:
+                held = self._held[lease.annotator]
+                self._held[lease.annotator] = {lease.example_id: held.pop(lease.example_id), **held}
+
+    def renew(self, annotator: str, end: datetime) -> None:
+        """Set a new end of all that an annotator holds."""
+        for example_id in self.held(annotator):
+            self._note_lease(Lease(example_id, annotator, self.project.id, end))
+
+    def release(self, example_id: str, annotator: str) -> None:
+        """End a lease: the example is free again for others."""
+        self._held.get(annotator, {}).pop(example_id, None)
+        if slot := self._slots.get(example_id):
+            slot.leases.pop(annotator, None)
+
+    def settle(self, acted: Acted) -> None:
+        """Take up what an act, or its undo, made of an example."""
+        example_id, annotator = acted.annotation.example_id, acted.annotation.annotator
+        self.release(example_id, annotator)
+        if acted.before.status == "todo":
+            self._count_partial(self._answered.get(example_id, ()), -1)
+        self._move(acted.before.status, acted.after.status)
+        if acted.after.status != "todo":
+            self._answered.pop(example_id, None)
+            self._slots.pop(example_id, None)
+            self._front = [one for one in self._front if one != example_id]
+            if len(self._order) > 2 * len(self._slots) + CHUNK:
+                self._compact()
+            return
+        people = set(acted.annotators)
+        self._answered[example_id] = people
+        self._count_partial(people, 1)
+        self._add(Waiting(example_id, acted.after.returned_to, acted.after.review == "returned"), people)
+        if annotator not in people and example_id not in self._front:
+            self._front.append(example_id)  # taken back: this annotator's cursor has passed it
+
+    def _count_partial(self, people: Iterable[str], step: int) -> None:
+        for annotator in people:
+            self._partial[annotator] = self._partial.get(annotator, 0) + step
+
+    def _move(self, before: str, after: str) -> None:
+        if before != after:
+            counts = {name: getattr(self.counts, name) for name in ("todo", "labeled", "skipped", "flagged")}
+            counts[before] -= 1
+            counts[after] += 1
+            self.counts = Counts(**counts)
+
+    def _may_take(self, example_id: str, annotator: str, now: datetime) -> bool:
+        slot = self._slots.get(example_id)
+        if slot is None or (annotator in slot.leases and slot.leases[annotator] > now):
+            return False
+        if slot.again:
+            others = any(end > now for name, end in slot.leases.items() if name != annotator)
+            return slot.returned_to == annotator or (slot.returned_to is None and not others)
+        if annotator in slot.answered:
+            return False
+        taken = sum(end > now for name, end in slot.leases.items() if name not in slot.answered)
+        return len(slot.answered) + taken < self.project.settings.overlap
+
+    def _note_lease(self, lease: Lease) -> None:
+        self._held.setdefault(lease.annotator, {})[lease.example_id] = lease.expires_at
+        if slot := self._slots.get(lease.example_id):
+            slot.leases[lease.annotator] = lease.expires_at
+
+    def _add(self, waiting: Waiting, answered: set[str]) -> None:
+        """Make or mend the slot of an example; a new one goes to the end, or to the front where it came back."""
+        slot = self._slots.get(waiting.id)
+        if slot is None:
+            slot = self._slots[waiting.id] = _Slot()
+            slot.leases = {name: held[waiting.id] for name, held in self._held.items() if waiting.id in held}
+            (self._front if waiting.again else self._order).append(waiting.id)
+        slot.answered, slot.returned_to, slot.again = answered, waiting.returned_to, waiting.again
+
+    def _read_more(self) -> bool:
+        """Read the next chunk; whether there was one."""
+        if self._all_read:
+            return False
+        # What was read before and still waits is in the slots: the database's next ones stand behind as many. One less:
+        # an act that is being written may have taken its example out of the database and not yet out of the slots.
+        read = max(0, sum(slot.read and not slot.again for slot in self._slots.values()) - 1)
+        order = self.project.settings.order
+        found = list_waiting(self._db, self.project.id, order, read, CHUNK)
+        self._all_read = sum(not waiting.again for waiting in found) < CHUNK
+        for waiting in found:
+            self._add(waiting, self._answered.get(waiting.id, set()))
+            self._slots[waiting.id].read = True
+        return bool(found)
+
+    def _compact(self) -> None:
+        kept = set(self._slots)
+        self._order = [example_id for example_id in self._order if example_id in kept]
+        self._cursors.clear()
 
 
-@dataclass(frozen=True)
-class Desk:
-    """What an annotator sees: the card in hand (None when all is done), and how it goes.
+class Queues:
+    """The queues of all projects, each made when it is first asked for, and anew when `Database.touch` says so."""
 
-    `today` counts answers submitted since midnight (local time of this machine), `median_seconds` how long each took.
-    `taken_back` says that this desk is the answer to an undo that took something back.
-    """
+    def __init__(self, db: Database, clock: Callable[[], datetime] = utc_now) -> None:
+        self.db, self.clock = db, clock
+        self._lock = threading.Lock()
+        self._queues: dict[str, ProjectQueue] = {}
 
-    card: Card | None
-    counts: Counts
-    today: int
-    median_seconds: float | None
-    history: tuple[Done, ...]
-    taken_back: bool = False
+    @contextmanager
+    def locked(self, project_id: str) -> Iterator[ProjectQueue]:
+        """The queue of a project as it is now, for the length of a `with` block. Raises NotFound."""
+        while True:
+            queue = self._of(project_id)
+            with queue.lock:
+                if self._queues.get(project_id) is not queue:
+                    continue  # another thread has made it anew
+                if queue.version == self.db.version(project_id):
+                    yield queue
+                    return
+                # Made while the old one is held: an act that is being written is then in the database.
+                fresh = ProjectQueue(self.db, project_id, self.clock)
+                with self._lock:
+                    self._queues[project_id] = fresh
 
+    @contextmanager
+    def locked_for(self, example_id: str, annotator: str) -> Iterator[ProjectQueue]:
+        """The queue that an example is in; no read where the annotator holds it. Raises NotFound."""
+        with self._lock:
+            holding = [name for name, queue in self._queues.items() if (example_id, annotator) in queue.cards]
+        project_id = holding[0] if holding else get_example(self.db, example_id).project_id
+        with self.locked(project_id) as queue:
+            yield queue
 
-def open_desk(db: Database, project_id: str, annotator: str, example_id: str | None = None) -> Desk:
-    """The desk with the next example, or with one taken up again. Raises NotFound for an example that is not there."""
-    waiting = [examples.get_example(db, example_id)] if example_id else examples.next_examples(db, project_id, 1)
-    today, median_seconds = acts.pace(db, project_id, annotator, _midnight())
-    return Desk(
-        _card(db, waiting[0], annotator) if waiting else None,
-        examples.count_examples(db, project_id),
-        today,
-        median_seconds,
-        tuple(acts.list_history(db, project_id, annotator, _HISTORY)),
-    )
+    def reload(self, project_id: str) -> None:
+        """Read a project anew when it is next asked for."""
+        self.db.touch(project_id)
 
+    def changed(self, project_id: str, example_ids: Iterable[str] = ()) -> None:
+        """Some examples changed past the queue (a review, a relabeling)."""
+        self.reload(project_id)
 
-def submit(db: Database, example_id: str, annotator: str, response: str, seconds: float | None = None) -> Desk:
-    """Accept an answer; committed when this returns. Raises BadInput (empty), NotFound, DiskFull."""
-    return _act(db, example_id, annotator, "submit", response, seconds)
+    def reorder(self, project_id: str) -> None:
+        """Scores or priorities changed: the order is read anew."""
+        self.reload(project_id)
 
+    def peek(self, project_id: str, count: int) -> list[str]:
+        """Ids of the next examples that wait."""
+        with self.locked(project_id) as queue:
+            return queue.peek(count)
 
-def skip(db: Database, example_id: str, annotator: str, response: str = "", seconds: float | None = None) -> Desk:
-    """Put an example by; what was typed is kept with it and comes back on undo. Raises NotFound, DiskFull."""
-    return _act(db, example_id, annotator, "skip", response, seconds)
-
-
-def flag(db: Database, example_id: str, annotator: str, response: str = "", seconds: float | None = None) -> Desk:
-    """Mark an example as one that somebody has to look at. Raises NotFound, DiskFull."""
-    return _act(db, example_id, annotator, "flag", response, seconds)
-
-
-def undo(db: Database, project_id: str, annotator: str) -> Desk:
-    """Take one's newest act back: its example is the card, what was written its draft, unless a later
-    draft is there. No act left: the desk as is."""
-    taken_back = acts.undo(db, project_id, annotator)
-    desk = open_desk(db, project_id, annotator, taken_back.example_id if taken_back else None)
-    return replace(desk, taken_back=taken_back is not None)
-
-
-def keep_draft(db: Database, example_id: str, annotator: str, response: str) -> None:
-    """Keep what is being typed, so that it is there on any machine. Raises DiskFull."""
-    acts.save_draft(db, example_id, annotator, response)
-
-
-def _act(db: Database, example_id: str, annotator: str, action: str, response: str, seconds: float | None) -> Desk:
-    done = acts.annotate(db, example_id, annotator, action, response, seconds)
-    return open_desk(db, done.project_id, annotator)
-
-
-def _card(db: Database, example: Example, annotator: str) -> Card:
-    standing = acts.get_annotation(db, example.annotation_id).response if example.annotation_id else None
-    return Card(example, acts.get_draft(db, example.id, annotator), standing)
-
-
-def _midnight() -> datetime:
-    return datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+    def _of(self, project_id: str) -> ProjectQueue:
+        with self._lock:
+            queue = self._queues.get(project_id)
+            if queue is None:
+                queue = self._queues[project_id] = ProjectQueue(self.db, project_id, self.clock)
+            return queue

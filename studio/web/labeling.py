@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -9,65 +10,158 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from storage.examples import get_example
-from storage.records import Example
-from studio.errors import NotFound, StudioError
-from studio.jobs.context import Studio
-from studio.labeling.queue import Card, Desk, flag, keep_draft, open_desk, skip, submit, undo
-from studio.settings import USER
+from storage.annotations import Act
+from storage.preferences import get_preferences, set_preferences
+from storage.records import Annotation
+from studio.context import Studio
+from studio.errors import Conflict, NotFound, StudioError
+from studio.labeling import desk as labeling
+from studio.labeling.similar import similar_examples
+from studio.web.desk_json import card_json, desk_json, task_json
+from studio.web.identity import user_of
 
 _LONGEST = 200_000
+_BULK = 50
 
 
-class Act(BaseModel):
-    """A submit, skip or flag of one example; `seconds` since it was shown."""
+class Answer(BaseModel):
+    """An answer as a form has it: text, structured value as JSON, and the annotation it began from."""
 
     example: str = Field(max_length=64)
-    action: Literal["submit", "skip", "flag"]
     response: str = Field("", max_length=_LONGEST)
+    value: str = Field("", max_length=2 * _LONGEST)
+    base: str | None = Field(None, max_length=64)
+    suggestion: str | None = Field(None, max_length=64)
+
+
+class OneAct(Answer):
+    """A submit, skip or flag of one example; `seconds` since it was shown."""
+
+    action: Literal["submit", "skip", "flag"]
     seconds: float | None = Field(None, ge=0, le=86_400)
 
 
-class Draft(BaseModel):
-    """What stands in the form right now."""
+class ManyActs(BaseModel):
+    """The same act on many examples."""
 
-    example: str = Field(max_length=64)
-    response: str = Field(max_length=_LONGEST)
+    project: str = Field(max_length=64)
+    action: Literal["submit", "skip", "flag"]
+    acts: list[Answer] = Field(max_length=_BULK)
 
 
 class ProjectName(BaseModel):
-    """Which project's newest act to take back."""
+    """Which project it is about."""
 
     project: str = Field(max_length=64)
 
 
+class Keys(BaseModel):
+    """A user's own keys: an action's name and what is pressed for it."""
+
+    keys: dict[str, str] = Field(max_length=60)
+
+
 def labeling_routes(studio: Studio) -> APIRouter:
-    """Routes under /api/label. An error is {"message"}: one sentence."""
+    """Routes under /api/label. An error is {"message"}: one sentence; 409 has both versions besides."""
     router = APIRouter(prefix="/api/label")
-    db = studio.db
+    queues = studio.queues
 
     @router.get("/desk")
-    def get_desk(project: str, example: str | None = None) -> Any:
-        return _answer(lambda: open_desk(db, project, USER, example))
+    def get_desk(request: Request, project: str, example: str | None = None) -> Any:
+        user = user_of(request)
+
+        def work() -> dict[str, Any]:
+            desk = labeling.open_desk(queues, project, user.name, example)
+            return {"task": task_json(desk.project), "user": {"name": user.name, "role": user.role}} | desk_json(
+                desk, user.name
+            )
+
+        return answer(work)
 
     @router.post("/act")
-    def act(body: Act) -> Any:
-        verb = {"submit": submit, "skip": skip, "flag": flag}[body.action]
-        return _answer(lambda: verb(db, body.example, USER, body.response, body.seconds))
+    def act(request: Request, body: OneAct) -> Any:
+        name = user_of(request).name
+        wanted = _act(body, name, body.action, body.seconds)
+        return answer(lambda: desk_json(labeling.act(queues, wanted), name), mine=body)
 
     @router.post("/undo")
-    def take_back(body: ProjectName) -> Any:
-        return _answer(lambda: undo(db, body.project, USER))
+    def take_back(request: Request, body: ProjectName) -> Any:
+        name = user_of(request).name
+        return answer(lambda: desk_json(labeling.undo(queues, body.project, name), name))
 
     @router.post("/draft")
-    def draft(body: Draft) -> Any:
-        def keep() -> None:
-            get_example(db, body.example)  # a draft of nothing would wait for ever
-            keep_draft(db, body.example, USER, body.response)
+    def draft(request: Request, body: Answer) -> Any:
+        def work() -> dict[str, Any]:
+            labeling.keep_draft(queues, body.example, user_of(request).name, body.response, body.value)
+            return {"saved": True}
 
-        return _answer(keep)
+        return answer(work)
+
+    @router.post("/renew")
+    def renew(request: Request, body: ProjectName) -> Any:
+        def work() -> dict[str, Any]:
+            end = labeling.renew(queues, body.project, user_of(request).name)
+            return {"lease_until": end.isoformat()}
+
+        return answer(work)
+
+    @router.post("/leave")
+    def leave(request: Request, body: ProjectName) -> Any:
+        def work() -> dict[str, Any]:
+            labeling.leave(queues, body.project, user_of(request).name)
+            return {"left": True}
+
+        return answer(work)
+
+    @router.get("/bulk")
+    def get_bulk(request: Request, project: str, size: int = 10, similar: str | None = None) -> Any:
+        def work() -> dict[str, Any]:
+            wanted = similar_examples(studio.db, project, similar) if similar else None
+            cards = labeling.deal_many(queues, project, user_of(request).name, max(1, min(size, _BULK)), wanted)
+            return {"cards": [card_json(card) for card in cards]}
+
+        return answer(work)
+
+    @router.post("/bulk")
+    def act_on_many(request: Request, body: ManyActs) -> Any:
+        name = user_of(request).name
+
+        def work() -> dict[str, Any]:
+            acts = [_act(one, name, body.action, None) for one in body.acts]
+            result = labeling.act_on_many(queues, body.project, name, acts)
+            failed = [{"example": example, "message": message} for example, message in result.failed]
+            return {"done": list(result.done), "failed": failed, "desk": desk_json(result.desk, name)}
+
+        return answer(work)
+
+    @router.get("/keys")
+    def get_keys(request: Request) -> Any:
+        return answer(lambda: {"keys": get_preferences(studio.db, user_of(request).name).get("keys", {})})
+
+    @router.post("/keys")
+    def set_keys(request: Request, body: Keys) -> Any:
+        def work() -> dict[str, Any]:
+            name = user_of(request).name
+            set_preferences(studio.db, name, {**get_preferences(studio.db, name), "keys": body.keys})
+            return {"keys": body.keys}
+
+        return answer(work)
 
     return router
+
+
+def _act(body: Answer, annotator: str, action: str, seconds: float | None) -> Act:
+    return Act(
+        body.example,
+        annotator,
+        action,
+        body.response,
+        body.value,
+        seconds,
+        base=body.base,
+        suggestion_id=body.suggestion,
+        checked=True,
+    )
 
 
 def refused(request: Request, error: Exception) -> JSONResponse:
@@ -81,48 +175,18 @@ def refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": f"The request's {field} {why}: nothing was saved."}, 422)
 
 
-def _answer(work: Any) -> Any:
+def answer(work: Callable[[], dict[str, Any]], mine: Answer | None = None) -> Any:
+    """What `work` gives, or its error as one sentence with the status that fits."""
     try:
-        result = work()
+        return JSONResponse(work())
+    except Conflict as conflict:
+        return JSONResponse({"message": str(conflict), "conflict": _both(mine, conflict.newest)}, 409)
     except StudioError as error:
         return JSONResponse({"message": str(error)}, 404 if isinstance(error, NotFound) else 400)
-    return _desk_json(result) if isinstance(result, Desk) else {"saved": True}
 
 
-def _desk_json(desk: Desk) -> dict[str, Any]:
-    counts = desk.counts
-    return {
-        "card": _card_json(desk.card),
-        "counts": {
-            "todo": counts.todo,
-            "labeled": counts.labeled,
-            "skipped": counts.skipped,
-            "flagged": counts.flagged,
-        },
-        "today": desk.today,
-        "median_seconds": desk.median_seconds,
-        "taken_back": desk.taken_back,
-        "history": [
-            {
-                "example": done.example.id,
-                "text": done.example.text[:120],
-                "action": done.annotation.action,
-                "at": done.annotation.created_at.isoformat(),
-            }
-            for done in desk.history
-        ],
-    }
-
-
-def _card_json(card: Card | None) -> dict[str, Any] | None:
-    if card is None:
-        return None
-    example: Example = card.example
-    return {
-        "id": example.id,
-        "turns": [{"role": turn.role, "content": turn.content} for turn in example.prompt],
-        "context": example.context,
-        "status": example.status,
-        "source": example.source,
-        "draft": card.draft or card.revision or "",
-    }
+def _both(mine: Answer | None, newest: object) -> dict[str, Any]:
+    assert isinstance(newest, Annotation)
+    theirs = {"id": newest.id, "response": newest.response, "value": newest.value}
+    when = {"by": newest.annotator, "at": newest.created_at.isoformat()}
+    return {"mine": {"response": mine.response, "value": mine.value} if mine else None, "theirs": theirs | when}

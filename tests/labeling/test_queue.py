@@ -1,94 +1,157 @@
-"""The desk: what is in hand after each act."""
+"""The queue: no example to more people than it asks for, none forgotten, nobody left without work."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from storage.annotations import save_draft
-from storage.database import Database
-from storage.records import Counts, Project
-from studio.data.importing import import_file
-from studio.errors import BadInput, NotFound
-from studio.labeling.queue import Desk, flag, open_desk, skip, submit, undo
+from storage.examples import count_examples, get_example
+from studio.labeling import desk, queue
+from tests.labeling.conftest import Room, add_examples, in_hand, name
 
 
-@pytest.fixture
-def desk(db: Database, project: Project, tmp_path: Path) -> Desk:
-    path = tmp_path / "a.jsonl"
-    path.write_text("".join(json.dumps({"input": f"q{n}"}) + "\n" for n in range(4)))
-    import_file(db, project.id, path)
-    return open_desk(db, project.id, "me")
+def held(room: Room, *people: str) -> list[str | None]:
+    return [name(room.open(who)) for who in people]
 
 
-def name(desk: Desk) -> str | None:
-    return desk.card.example.text if desk.card else None
+def test_two_people_never_hold_one_example(room: Room) -> None:
+    assert held(room, "a", "b", "c") == ["q0", "q2", None]
+    assert held(room, "a", "b", "c") == ["q0", "q2", None]
 
 
-def in_hand(desk: Desk) -> str:
-    assert desk.card is not None
-    return desk.card.example.id
+def test_leases_outlive_a_restart(room: Room) -> None:
+    held(room, "a", "b")
+    room.restart()
+    assert held(room, "b", "c", "a") == ["q2", None, "q0"]
 
 
-def test_each_act_moves_on_to_the_next(db: Database, desk: Desk) -> None:
-    assert name(desk) == "q0"
-    desk = submit(db, in_hand(desk), "me", "a0", 2.0)
-    assert (name(desk), desk.today, desk.median_seconds) == ("q1", 1, 2.0)
-    desk = skip(db, in_hand(desk), "me")
-    desk = flag(db, in_hand(desk), "me", "unsure", 1.0)
-    assert name(desk) == "q3"
-    desk = submit(db, in_hand(desk), "me", "a3")
-    assert name(desk) is None
-    assert desk.counts == Counts(0, 2, 1, 1)
-    assert [done.example.text for done in desk.history] == ["q3", "q2", "q1", "q0"]
+def test_a_lease_that_ran_out_is_free_and_its_draft_stays(room: Room) -> None:
+    desk.keep_draft(room.queues, in_hand(room.open("a")), "a", "half")
+    room.clock.forward(11)
+    assert held(room, "b") == ["q0"]
+    again = room.open("a", "e0").card
+    assert again is not None and again.draft is not None and again.draft.response == "half"
+    room.act("a", response="whole", example="e0")
+    assert get_example(room.db, "e0").status == "labeled"
 
 
-def test_undo_brings_example_and_text_back(db: Database, project: Project, desk: Desk) -> None:
-    desk = submit(db, in_hand(desk), "me", "a0")
-    desk = undo(db, project.id, "me")
-    assert desk.card is not None
-    assert (name(desk), desk.card.draft, desk.card.revision, desk.today) == ("q0", "a0", None, 0)
-    assert name(undo(db, project.id, "me")) == "q0"
+def test_a_renewed_lease_holds(room: Room) -> None:
+    room.open("a")
+    room.clock.forward(9)
+    desk.renew(room.queues, room.project.id, "a")
+    room.clock.forward(9)
+    room.restart()
+    assert held(room, "b", "a") == ["q2", "q0"]
 
 
-def test_a_labeled_example_can_be_taken_up_again(db: Database, project: Project, desk: Desk) -> None:
-    first = in_hand(desk)
-    submit(db, first, "me", "a0")
-    again = open_desk(db, project.id, "me", first)
-    assert again.card is not None
-    assert (name(again), again.card.revision) == ("q0", "a0")
-    submit(db, first, "me", "better")
-    undone = undo(db, project.id, "me")
-    assert undone.card is not None
-    assert (undone.card.draft, undone.card.revision) == ("better", "a0")
+def test_leaving_frees_what_was_held(room: Room) -> None:
+    room.open("a")
+    desk.leave(room.queues, room.project.id, "a")
+    assert held(room, "b") == ["q0"]
+    assert room.db.one("SELECT count(*) FROM leases WHERE annotator = 'a'") == (0,)
 
 
-@pytest.mark.parametrize("act", [skip, flag])
-def test_what_was_typed_before_a_skip_or_flag_is_there_when_it_is_taken_up_again(
-    db: Database, project: Project, desk: Desk, act: Callable[..., Desk]
+@pytest.mark.parametrize("overlap", [2, 3])
+def test_an_example_goes_to_as_many_people_as_the_overlap_says(make_room: Callable[..., Room], overlap: int) -> None:
+    room = make_room(2, overlap=overlap)
+    people = [f"p{number}" for number in range(4)]
+    assert held(room, *people) == ["q0"] * overlap + [None] * (4 - overlap)
+    for who in people[: overlap - 1]:
+        room.act(who)
+    assert get_example(room.db, "e0").status == "todo"
+    room.act(people[overlap - 1])
+    assert get_example(room.db, "e0").status == "labeled"
+
+
+def test_a_person_never_gets_the_same_example_twice(make_room: Callable[..., Room]) -> None:
+    room = make_room(3, overlap=2)
+    for _ in range(3):
+        seen = room.act("a")
+    assert (seen.card, seen.left, seen.counts.todo) == (None, 0, 3)
+    room.restart()
+    assert (room.open("a").card, room.open("a").left, room.open("b").left) == (None, 0, 3)
+
+
+def test_a_fast_annotator_reads_on_behind_what_others_hold(
+    make_room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = in_hand(desk)
-    act(db, first, "me", "half an ans")
-    card = open_desk(db, project.id, "me", first).card
-    assert card is not None and (card.draft, card.revision) == ("", "half an ans")
+    monkeypatch.setattr(queue, "CHUNK", 3)
+    room = make_room(12, overlap=2)
+    room.open("slow")
+    seen = room.open("fast")
+    done = []
+    while seen.card:
+        done.append(seen.card.example.text)
+        seen = room.act("fast")
+    assert done == [f"q{number}" for number in range(12)]
 
 
-def test_a_draft_waits_on_its_card(db: Database, project: Project, desk: Desk) -> None:
-    save_draft(db, in_hand(desk), "me", "half an ans")
-    card = open_desk(db, project.id, "me").card
-    assert card is not None and card.draft == "half an ans"
-    other = open_desk(db, project.id, "you").card
-    assert other is not None and other.draft == ""
+def test_everything_is_handed_out_once_however_it_is_read(
+    make_room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "CHUNK", 4)
+    room = make_room(15, order="random")
+    done = set()
+    for turn in range(15):
+        who = f"p{turn % 3}"
+        if (seen := room.open(who)).card:
+            done.add(name(seen))
+            room.act(who)
+        if turn == 7:
+            room.undo(who)
+            desk.leave(room.queues, room.project.id, who)
+    for who in ("p0", "p1", "p2"):
+        while (seen := room.open(who)).card:
+            done.add(name(seen))
+            room.act(who)
+    assert count_examples(room.db, room.project.id).todo == 0
+    assert len(done) == 15
 
 
-def test_bad_acts_change_nothing(db: Database, project: Project, desk: Desk) -> None:
-    with pytest.raises(BadInput):
-        submit(db, in_hand(desk), "me", "  ")
-    with pytest.raises(NotFound):
-        skip(db, "none", "me")
-    with pytest.raises(NotFound):
-        open_desk(db, project.id, "me", "none")
-    assert open_desk(db, project.id, "me") == desk
+def test_what_is_taken_back_is_free_for_others_when_its_person_leaves(room: Room) -> None:
+    room.act("a")
+    room.undo("a")
+    assert held(room, "b") == ["q3"]
+    desk.leave(room.queues, room.project.id, "a")
+    desk.leave(room.queues, room.project.id, "b")
+    assert held(room, "b") == ["q0"]
+
+
+def test_what_is_taken_back_under_an_overlap_comes_back_to_its_person(make_room: Callable[..., Room]) -> None:
+    room = make_room(3, overlap=2)
+    room.act("a")
+    room.act("a")
+    room.undo("a")
+    desk.leave(room.queues, room.project.id, "a")
+    assert held(room, "a") == ["q1"]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [("imported", "q0"), ("priority", "q2"), ("uncertain", "q1"), ("diverse", "q3")],
+)
+def test_orders(make_room: Callable[..., Room], order: str, expected: str) -> None:
+    room = make_room(order=order)
+    with room.db.write() as cursor:
+        cursor.execute("UPDATE examples SET priority = 5 WHERE id = 'e2'")
+        cursor.execute("UPDATE examples SET uncertainty = 0.1 WHERE id IN ('e0', 'e2')")
+        cursor.execute("UPDATE examples SET uncertainty = 0.9, diversity = 1 WHERE id = 'e1'")
+        cursor.execute("UPDATE examples SET diversity = 2 WHERE id = 'e3'")
+        room.db.touch(room.project.id)
+    assert held(room, "a") == [expected]
+
+
+def test_what_is_imported_while_people_label_joins_the_queue(room: Room) -> None:
+    for _ in range(4):
+        room.act()
+    assert room.open().card is None
+    add_examples(room.db, room.project, 2, start=4)
+    assert held(room, "me") == ["q4"]
+    assert room.open().counts == count_examples(room.db, room.project.id)
+
+
+def test_a_change_of_settings_counts_from_the_next_card_on(room: Room) -> None:
+    assert held(room, "a", "b", "c") == ["q0", "q2", None]
+    room.set(overlap=2)
+    assert held(room, "c", "a") == ["q0", "q0"]

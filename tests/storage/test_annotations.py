@@ -13,13 +13,13 @@ from storage.annotations import (
     get_draft,
     list_history,
     list_revisions,
-    pace,
     save_draft,
+    seconds_since,
     undo,
 )
 from storage.database import Database, now
 from storage.examples import count_examples, encode_turns, get_example, list_pairs
-from storage.records import Counts, Project, Turn
+from storage.records import Counts, Draft, Project, Turn
 from studio.errors import BadInput, NotFound
 
 
@@ -42,7 +42,7 @@ def test_acts_set_the_status_and_drop_the_draft(db: Database, project: Project) 
     annotate(db, skipped, "me", "skip")
     annotate(db, flagged, "me", "flag", "why")
     assert count_examples(db, project.id) == Counts(1, 1, 1, 1)
-    assert get_draft(db, submitted, "me") == ""
+    assert get_draft(db, submitted, "me") is None
 
 
 def test_a_revision_is_appended_and_undo_brings_back_the_one_before(db: Database, project: Project) -> None:
@@ -53,7 +53,7 @@ def test_a_revision_is_appended_and_undo_brings_back_the_one_before(db: Database
     taken_back = undo(db, project.id, "me")
     assert taken_back is not None and taken_back.response == "second"
     assert [pair.response for pair in list_pairs(db, project.id)] == ["first"]
-    assert get_draft(db, example, "me") == "second"
+    assert get_draft(db, example, "me") == Draft("second", "")
     undo(db, project.id, "me")
     assert get_example(db, example).status == "todo"
     assert undo(db, project.id, "me") is None
@@ -65,14 +65,14 @@ def test_undo_keeps_a_draft_that_was_typed_later(db: Database, project: Project)
     annotate(db, example, "me", "submit", "A")
     save_draft(db, example, "me", "B")
     assert undo(db, project.id, "me") is not None
-    assert get_draft(db, example, "me") == "B"
+    assert get_draft(db, example, "me") == Draft("B", "")
     assert get_example(db, example).status == "todo"
 
 
 def test_undo_takes_back_only_ones_own_newest_act_of_this_project(db: Database, project: Project) -> None:
     first, second = add_examples(db, project, 2)
     annotate(db, first, "me", "submit", "mine")
-    annotate(db, first, "you", "submit", "yours")
+    annotate(db, first, "you", "submit", "yours")  # late: what came first stands until it is taken back
     annotate(db, second, "you", "skip")
     assert undo(db, "another", "me") is None
     undo(db, project.id, "me")
@@ -130,22 +130,22 @@ def test_history_shows_what_stands_newest_first(db: Database, project: Project) 
     ]
 
 
-def test_pace_counts_standing_answers_since_a_time_in_any_zone(db: Database, project: Project) -> None:
+def test_seconds_are_those_of_standing_answers_since_a_time_in_any_zone(db: Database, project: Project) -> None:
     for example, seconds in zip(add_examples(db, project, 4), (1.0, 3.0, 50.0, 9.0), strict=True):
         annotate(db, example, "me", "submit", "x", seconds)
     undo(db, project.id, "me")
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    assert pace(db, project.id, "me", hour_ago) == (3, 3.0)
-    assert pace(db, project.id, "me", hour_ago.astimezone(timezone(timedelta(hours=9)))) == (3, 3.0)
-    assert pace(db, project.id, "me", datetime.now(UTC) + timedelta(hours=1)) == (0, None)
+    assert seconds_since(db, project.id, "me", hour_ago) == [1.0, 3.0, 50.0]
+    assert seconds_since(db, project.id, "me", hour_ago.astimezone(timezone(timedelta(hours=9)))) == [1.0, 3.0, 50.0]
+    assert seconds_since(db, project.id, "me", datetime.now(UTC) + timedelta(hours=1)) == []
 
 
 def test_drafts_are_per_person_and_dropped_when_empty(db: Database, project: Project) -> None:
     (example,) = add_examples(db, project, 1)
     for text in ("a", "ab", "ab'; DROP TABLE drafts; --"):
         save_draft(db, example, "me", text)
-    assert get_draft(db, example, "me") == "ab'; DROP TABLE drafts; --"
-    assert get_draft(db, example, "you") == ""
+    assert get_draft(db, example, "me") == Draft("ab'; DROP TABLE drafts; --", "")
+    assert get_draft(db, example, "you") is None
     save_draft(db, example, "me", "")
     assert db.one("SELECT count(*) FROM drafts") == (0,)
 

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from storage.projects import create_project
 from storage.records import Project
 from studio.data.importing import import_file
-from studio.jobs.context import Studio, open_studio
+from studio.context import Studio, open_studio
 from studio.settings import Workspace
 from studio.web.server import build_app
 
@@ -44,7 +44,7 @@ class House:
 def house(tmp_path: Path) -> Iterator[House]:
     """Served on loopback, from the first request to the closing of the database."""
     studio = open_studio(Workspace(tmp_path / "workspace"))
-    project = create_project(studio.db, "Support", "chat", "You help.")
+    project = create_project(studio.db, "Support", "instruction", "You help.")
     file = tmp_path / "prompts.csv"
     file.write_text("prompt\nWhere is my order?\nHow do I return it?\n<script>alert(1)</script>\n", encoding="utf-8")
     import_file(studio.db, project.id, file)

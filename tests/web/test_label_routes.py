@@ -17,7 +17,8 @@ from tests.web.conftest import House
 def test_the_desk_shows_the_first_example(house: House) -> None:
     desk = house.desk()
     assert desk["card"]["turns"] == [{"role": "user", "content": "Where is my order?"}]
-    assert desk["counts"] == {"todo": 3, "labeled": 0, "skipped": 0, "flagged": 0}
+    assert desk["counts"] == {"todo": 3, "labeled": 0, "skipped": 0, "flagged": 0, "mine": 3}
+    assert desk["task"]["kind"] == "instruction" and desk["next"]["turns"][0]["content"] == "How do I return it?"
     assert (desk["today"], desk["history"], desk["taken_back"]) == (0, [], False)
 
 
@@ -37,7 +38,7 @@ def test_skip_and_flag_put_by_and_undo_brings_back(house: House, action: str, co
     assert house.act(action, "half an ans")["counts"][count] == 1
     desk = house.client.post("/api/label/undo", json={"project": house.project.id}).json()
     assert desk["taken_back"] and desk["counts"]["todo"] == 3
-    assert (desk["card"]["id"], desk["card"]["draft"]) == (first, "half an ans")
+    assert (desk["card"]["id"], desk["card"]["draft"]) == (first, {"response": "half an ans", "value": ""})
 
 
 def test_undo_with_nothing_to_take_back_says_so(house: House) -> None:
@@ -49,9 +50,10 @@ def test_a_draft_is_there_after_a_reload_and_gone_after_the_submit(house: House)
     first = house.desk()["card"]["id"]
     saved = house.client.post("/api/label/draft", json={"example": first, "response": "It le"})
     assert saved.json() == {"saved": True}
-    assert house.desk()["card"]["draft"] == "It le"
+    assert house.desk()["card"]["draft"] == {"response": "It le", "value": ""}
     house.act(response="It left.")
-    assert house.desk(example=first)["card"]["draft"] == "It left."
+    card = house.desk(example=first)["card"]
+    assert (card["draft"], card["answer"]) == (None, {"response": "It left.", "value": ""})
 
 
 def test_the_last_example_leaves_an_empty_desk(house: House) -> None:
@@ -80,7 +82,7 @@ def test_a_draft_for_an_example_that_is_not_there_is_404(house: House) -> None:
 def test_an_empty_answer_is_400_with_a_sentence_and_changes_nothing(house: House, response: str) -> None:
     body = {"example": house.desk()["card"]["id"], "action": "submit", "response": response}
     answer = house.client.post("/api/label/act", json=body)
-    assert answer.status_code == 400 and "empty" in answer.json()["message"]
+    assert answer.status_code == 400 and "skip this one" in answer.json()["message"]
     assert count_examples(house.studio.db, house.project.id).todo == 3
 
 
@@ -117,7 +119,7 @@ def test_hostile_text_is_stored_as_it_was(house: House) -> None:
     first = house.desk()["card"]["id"]
     house.act(response=hostile)
     assert list_revisions(house.studio.db, first)[0].response == hostile
-    assert house.desk(example=first)["card"]["draft"] == hostile
+    assert house.desk(example=first)["card"]["answer"]["response"] == hostile
 
 
 @pytest.mark.parametrize("fields", [{"response": "half \ud83d of a pair"}, {"seconds": float("nan")}])
@@ -128,10 +130,10 @@ def test_what_json_can_say_and_no_answer_repeat_is_422_with_a_sentence(house: Ho
     assert answer.status_code == 422 and answer.json()["message"].endswith(".")
 
 
-def test_a_nul_is_kept_or_refused_but_never_an_error(house: House) -> None:
-    first = house.desk()["card"]["id"]
-    house.act(response="a\0b")
-    assert list_revisions(house.studio.db, first)[0].response == "a\0b"
+def test_a_nul_is_refused_with_a_sentence(house: House) -> None:
+    body = {"example": house.desk()["card"]["id"], "action": "submit", "response": "a\0b"}
+    answer = house.client.post("/api/label/act", json=body)
+    assert answer.status_code == 400 and answer.json()["message"].endswith(".")
 
 
 def test_an_overlong_answer_says_how_long_it_may_be_and_is_not_sent_back(house: House) -> None:
@@ -140,16 +142,52 @@ def test_an_overlong_answer_says_how_long_it_may_be_and_is_not_sent_back(house: 
     assert "200,000 characters" in answer.json()["message"] and len(answer.content) < 500
 
 
-def test_eight_at_once_label_each_example_once_in_the_history(house: House) -> None:
+def test_eight_at_once_label_an_example_once_and_the_others_are_shown_both(house: House) -> None:
     first = house.desk()["card"]["id"]
     gate = threading.Barrier(8)
 
-    def submit(number: int) -> int:
+    def submit(number: int) -> tuple[int, dict]:
         gate.wait()
         body = {"example": first, "action": "submit", "response": f"Answer {number}."}
-        return house.client.post("/api/label/act", json=body).status_code
+        answer = house.client.post("/api/label/act", json=body)
+        return answer.status_code, answer.json()
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(submit, range(8))) == {200}
-    acts = list_revisions(house.studio.db, first)
-    assert len(acts) == 8 and get_example(house.studio.db, first).annotation_id == acts[-1].id
+        answers = list(pool.map(submit, range(8)))
+    assert sorted(status for status, _ in answers) == [200] + 7 * [409]
+    (act,) = list_revisions(house.studio.db, first)
+    for status, body in answers:
+        if status == 409:
+            assert body["conflict"]["theirs"]["response"] == act.response != body["conflict"]["mine"]["response"]
+
+
+def test_the_other_version_can_be_kept_by_naming_what_was_seen(house: House) -> None:
+    first = house.desk()["card"]["id"]
+    house.act(response="theirs")
+    body = {"example": first, "action": "submit", "response": "mine"}
+    newest = house.client.post("/api/label/act", json=body).json()["conflict"]["theirs"]["id"]
+    assert house.client.post("/api/label/act", json={**body, "base": newest}).status_code == 200
+    assert [act.response for act in list_revisions(house.studio.db, first)] == ["theirs", "mine"]
+
+
+def test_bulk_deals_cards_and_takes_their_acts(house: House) -> None:
+    cards = house.client.get("/api/label/bulk", params={"project": house.project.id, "size": 10}).json()["cards"]
+    acts = [{"example": card["id"], "response": "the same"} for card in cards] + [{"example": "none", "response": "x"}]
+    body = {"project": house.project.id, "action": "submit", "acts": acts}
+    answer = house.client.post("/api/label/bulk", json=body).json()
+    assert len(answer["done"]) == 3 and [row["example"] for row in answer["failed"]] == ["none"]
+    assert answer["desk"]["counts"]["labeled"] == 3
+
+
+def test_a_lease_is_renewed_and_given_back(house: House) -> None:
+    until = house.desk()["card"]["lease_until"]
+    body = {"project": house.project.id}
+    assert house.client.post("/api/label/renew", json=body).json()["lease_until"] >= until
+    assert house.client.post("/api/label/leave", json=body).json() == {"left": True}
+    assert house.studio.db.one("SELECT count(*) FROM leases") == (0,)
+
+
+def test_keys_are_kept_for_their_user(house: House) -> None:
+    assert house.client.get("/api/label/keys").json() == {"keys": {}}
+    assert house.client.post("/api/label/keys", json={"keys": {"skip": "Alt+X"}}).status_code == 200
+    assert house.client.get("/api/label/keys").json() == {"keys": {"skip": "Alt+X"}}

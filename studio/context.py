@@ -1,12 +1,16 @@
-"""What the app holds open for as long as it lives: the database, the engine, the watcher of runs."""
+"""What the app holds open for as long as it lives: database, accounts, engine, watcher of runs, labeling queues."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from storage.database import Database, connect
+from studio.errors import StudioError
 from studio.jobs.engine import Engines
 from studio.jobs.runs import Watcher
+from studio.labeling.queue import Queues
+from studio.people.accounts import Accounts
 from studio.settings import Workspace
 
 
@@ -18,12 +22,16 @@ class Studio:
     db: Database
     engines: Engines
     watcher: Watcher
+    accounts: Accounts
+    queues: Queues
 
     def close(self) -> None:
         """Let the database go, then end what the app started but its runs: ending an engine can take seconds, in which
         a second Ctrl+C may come."""
         self.watcher.stop()
         try:
+            with suppress(StudioError):  # a few minutes of "last seen" are no reason to keep the database open
+                self.accounts.save()
             self.db.close()
         finally:
             self.engines.close()
@@ -32,4 +40,4 @@ class Studio:
 def open_studio(workspace: Workspace) -> Studio:
     """Open a workspace. Raises WorkspaceBusy, WorkspaceBroken, DiskFull."""
     db = connect(workspace.database, workspace.backups)
-    return Studio(workspace, db, Engines(workspace), Watcher(db, workspace))
+    return Studio(workspace, db, Engines(workspace), Watcher(db, workspace), Accounts(db), Queues(db))
