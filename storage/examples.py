@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
-from storage.database import Database, aware, now
-from storage.records import Counts, Example, ImportCounts, Pair, Turn
+from storage.database import Database, aware
+from storage.records import Counts, Example, Pair, Turn
 from studio.errors import NotFound
 
-IMPORT_SCHEMA = pa.schema(
-    [
-        ("line", pa.int64()),
-        ("example_id", pa.string()),
-        ("annotation_id", pa.string()),
-        ("prompt", pa.string()),
-        ("context", pa.string()),
-        ("response", pa.string()),
-        ("content_key", pa.string()),
-        ("pair_key", pa.string()),
-    ]
+EXAMPLE_COLUMNS = (
+    "id, project_id, position, prompt, context, payload, source, status, annotation_id, answers, review, returned_to, "
+    "created_at, content_key"
 )
-"""One imported row: fresh ids, `prompt` from `encode_turns`, `response` null where there is none."""
-
-EXAMPLE_COLUMNS = "id, project_id, position, prompt, context, source, status, annotation_id, created_at"
 
 
 def encode_turns(turns: tuple[Turn, ...]) -> str:
@@ -37,93 +25,6 @@ def encode_turns(turns: tuple[Turn, ...]) -> str:
 def decode_turns(stored: str) -> tuple[Turn, ...]:
     """The reverse of `encode_turns`."""
     return tuple(Turn(role, content) for role, content in json.loads(stored))
-
-
-class ImportBatch:
-    """One import as one transaction: `add` batches as they are read, then `finish`, or nothing is imported.
-
-    Rows wait in a temporary table of this thread's cursor, so all calls come from one thread, and the write door is
-    held only for a moment at each `add` and while `finish` moves them.
-    """
-
-    def __init__(self, db: Database, project_id: str, source: str, annotator: str) -> None:
-        self._db, self._project_id, self._source, self._annotator = db, project_id, source, annotator
-        columns = ", ".join(f"{f.name} {'BIGINT' if f.name == 'line' else 'VARCHAR'}" for f in IMPORT_SCHEMA)
-        with db.write() as cursor:
-            cursor.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({columns})")
-
-    def add(self, rows: pa.Table) -> None:
-        """Hold a batch of IMPORT_SCHEMA rows. Raises DiskFull where they do not fit into memory and spill."""
-        with self._db.write() as cursor:
-            cursor.register("incoming_batch", rows.cast(IMPORT_SCHEMA))
-            cursor.execute("INSERT INTO incoming SELECT * FROM incoming_batch")
-            cursor.unregister("incoming_batch")
-
-    def finish(self) -> ImportCounts:
-        """Write what is new. An answer to an example that still waits labels that example."""
-        with self._db.write() as cursor:
-            before = _counted(cursor, "SELECT count(*) FROM incoming")
-            cursor.execute(_DEDUPLICATE, [self._project_id, self._project_id])
-            cursor.execute(_MATCH_WAITING, [self._project_id])
-            moment = now()
-            cursor.execute(_INSERT_EXAMPLES, [self._project_id, self._source, moment])
-            cursor.execute(_INSERT_ANNOTATIONS, [self._project_id, self._annotator, moment])
-            cursor.execute(_LABEL_WAITING)
-            imported = _counted(cursor, "SELECT count(*) FROM fresh")
-            labeled = _counted(cursor, "SELECT count(*) FROM fresh WHERE response IS NOT NULL")
-        self.discard()
-        return ImportCounts(imported, labeled, before - imported)
-
-    def discard(self) -> None:
-        """Forget the rows that were added."""
-        for name in ("incoming", "fresh", "waiting"):
-            self._db.cursor().execute(f"DROP TABLE IF EXISTS {name}")
-
-
-# An unlabeled row is a duplicate when its prompt is known at all; a labeled one when prompt and answer both are: as the
-# pair that stands, or as one imported before, so that the same file again brings back nothing that was corrected since.
-_DEDUPLICATE = """
-CREATE OR REPLACE TEMP TABLE fresh AS
-WITH ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY pair_key ORDER BY line) AS nth_pair,
-           bool_or(response IS NOT NULL) OVER (PARTITION BY content_key) AS answered_in_file
-    FROM incoming
-)
-SELECT r.* EXCLUDE (nth_pair, answered_in_file) FROM ranked r
-WHERE nth_pair = 1
-  AND (response IS NOT NULL OR NOT answered_in_file)
-  AND NOT (response IS NULL AND content_key IN (SELECT content_key FROM examples WHERE project_id = ?))
-  AND NOT (response IS NOT NULL AND pair_key IN (
-        SELECT a.pair_key FROM annotations a LEFT JOIN examples e ON e.annotation_id = a.id
-        WHERE a.project_id = ? AND a.action = 'submit' AND (a.source = 'import' OR e.id IS NOT NULL)))
-"""
-
-_MATCH_WAITING = """
-CREATE OR REPLACE TEMP TABLE waiting AS
-SELECT f.example_id AS incoming_id, e.id AS example_id, f.annotation_id
-FROM (SELECT *, row_number() OVER (PARTITION BY content_key ORDER BY line) AS nth
-      FROM fresh WHERE response IS NOT NULL) f
-JOIN (SELECT id, content_key, row_number() OVER (PARTITION BY content_key ORDER BY position) AS nth
-      FROM examples WHERE project_id = ? AND status = 'todo') e
-  ON e.content_key = f.content_key AND e.nth = f.nth
-"""
-
-_INSERT_EXAMPLES = """
-INSERT INTO examples (id, project_id, prompt, context, content_key, source, status, annotation_id, created_at)
-SELECT example_id, ?, prompt, context, content_key, ?, if(response IS NULL, 'todo', 'labeled'),
-       if(response IS NULL, NULL, annotation_id), ?
-FROM fresh WHERE example_id NOT IN (SELECT incoming_id FROM waiting) ORDER BY line
-"""
-
-_INSERT_ANNOTATIONS = """
-INSERT INTO annotations (id, example_id, project_id, annotator, action, response, pair_key, source, created_at)
-SELECT f.annotation_id, coalesce(w.example_id, f.example_id), ?, ?, 'submit', f.response, f.pair_key, 'import', ?
-FROM fresh f LEFT JOIN waiting w ON w.incoming_id = f.example_id WHERE f.response IS NOT NULL ORDER BY f.line
-"""
-
-_LABEL_WAITING = """
-UPDATE examples SET status = 'labeled', annotation_id = w.annotation_id FROM waiting w WHERE examples.id = w.example_id
-"""
 
 
 def get_example(db: Database, example_id: str) -> Example:
@@ -151,6 +52,58 @@ def next_examples(db: Database, project_id: str, limit: int, after: int = 0) -> 
     return [as_example(row) for row in rows]
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """An example of the queue; `again`: open to those too who have answered it."""
+
+    example: Example
+    again: bool
+
+
+_KEYS = {
+    "imported": "e.position",
+    "random": "hash(e.id)",
+    "priority": "-e.priority",
+    "uncertain": "-coalesce(e.uncertainty, -1)",
+    "diverse": "-coalesce(e.diversity, -1)",
+}
+"""What each order sorts by; what is equal follows by diversity, then as imported."""
+
+
+def list_waiting(db: Database, project_id: str, order: str, offset: int, limit: int) -> list[Waiting]:
+    """Examples to label, in an order of `storage.projects.ORDERS`. Those sent back come with the first page (offset 0)
+    besides.
+    """
+    rows = db.query(
+        f"SELECT {qualified('e', EXAMPLE_COLUMNS)} FROM examples e "
+        "WHERE e.project_id = ? AND e.status = 'todo' AND e.review <> 'returned' "
+        f"ORDER BY {_KEYS[order]}, -coalesce(e.diversity, -1), e.position LIMIT ? OFFSET ?",
+        [project_id, limit, offset],
+    )
+    returned = [] if offset else list_returned(db, project_id)
+    return [*returned, *(Waiting(as_example(row), False) for row in rows)]
+
+
+def return_comment(db: Database, example_id: str) -> tuple[str, str] | None:
+    """Who sent an example back, and with which words; None when nobody did."""
+    row = db.one(
+        "SELECT reviewer, comment FROM reviews WHERE example_id = ? AND decision = 'return' "
+        "ORDER BY number DESC LIMIT 1",
+        [example_id],
+    )
+    return (row[0], row[1]) if row else None
+
+
+def list_returned(db: Database, project_id: str) -> list[Waiting]:
+    """Examples that a reviewer sent back."""
+    rows = db.query(
+        f"SELECT {EXAMPLE_COLUMNS} FROM examples WHERE project_id = ? AND status = 'todo' AND review = 'returned' "
+        "ORDER BY position",
+        [project_id],
+    )
+    return [Waiting(as_example(row), True) for row in rows]
+
+
 def page_examples(
     db: Database, project_id: str, status: str | None = None, search: str = "", offset: int = 0, limit: int = 25
 ) -> list[tuple[Example, str]]:
@@ -172,14 +125,16 @@ def count_examples(db: Database, project_id: str) -> Counts:
 
 
 def list_pairs(db: Database, project_id: str) -> list[Pair]:
-    """Every accepted pair of a project, in the order of import."""
+    """Every accepted pair of a project, in the order of import: where it asks for review, those a reviewer accepted."""
     rows = db.query(
-        "SELECT e.id, a.id, e.prompt, e.context, a.response, e.content_key FROM examples e "
-        "JOIN annotations a ON a.id = e.annotation_id "
-        "WHERE e.project_id = ? AND e.status = 'labeled' ORDER BY e.position",
+        "SELECT e.id, a.id, e.prompt, e.context, e.payload, a.response, a.value, e.content_key FROM examples e "
+        "JOIN annotations a ON a.id = e.annotation_id JOIN projects p ON p.id = e.project_id "
+        "WHERE e.project_id = ? AND e.status = 'labeled' "
+        "AND (e.review = 'accepted' OR json_extract_string(p.settings, '$.review') IS DISTINCT FROM 'true') "
+        "ORDER BY e.position",
         [project_id],
     )
-    return [Pair(row[0], row[1], decode_turns(row[2]), row[3], row[4], row[5]) for row in rows]
+    return [Pair(*(*row[:2], decode_turns(row[2]), row[3], _payload(row[4]), *row[5:])) for row in rows]
 
 
 def qualified(table: str, columns: str) -> str:
@@ -187,10 +142,10 @@ def qualified(table: str, columns: str) -> str:
     return ", ".join(f"{table}.{column}" for column in columns.split(", "))
 
 
-def _counted(cursor: Any, sql: str) -> int:
-    return int(cursor.execute(sql).fetchone()[0])
-
-
 def as_example(row: tuple[Any, ...]) -> Example:
     """The example of a row of EXAMPLE_COLUMNS."""
-    return Example(row[0], row[1], row[2], decode_turns(row[3]), row[4], row[5], row[6], row[7], aware(row[8]))
+    return Example(*(*row[:3], decode_turns(row[3]), row[4], _payload(row[5]), *row[6:12], aware(row[12]), row[13]))
+
+
+def _payload(stored: str) -> dict[str, str]:
+    return dict(json.loads(stored)) if stored else {}

@@ -96,14 +96,19 @@ def find_project(db: Database, name: str) -> Project:
 
 def update_project(db: Database, project_id: str, name: str, system_prompt: str, guidelines: str) -> Project:
     """Rename a project and set its texts. Raises BadInput for a bad or taken name, NotFound."""
-    name = _checked_name(name)
     with db.write() as cursor:
-        _refuse_taken(cursor, name, project_id)
-        cursor.execute(
-            "UPDATE projects SET name = ?, system_prompt = ?, guidelines = ? WHERE id = ?",
-            [name, system_prompt.strip(), guidelines, project_id],
-        )
+        write_texts(cursor, project_id, name, system_prompt, guidelines)
     return get_project(db, project_id)
+
+
+def write_texts(cursor: Any, project_id: str, name: str, system_prompt: str, guidelines: str) -> None:
+    """The same within a transaction that is open. Raises BadInput."""
+    name = _checked_name(name)
+    _refuse_taken(cursor, name, project_id)
+    cursor.execute(
+        "UPDATE projects SET name = ?, system_prompt = ?, guidelines = ? WHERE id = ?",
+        [name, system_prompt.strip(), guidelines, project_id],
+    )
 
 
 def update_settings(db: Database, project_id: str, settings: Settings) -> Project:

@@ -102,7 +102,8 @@ class Example:
     """What is to be labeled: the turns up to the answer, and a context shown beside them.
 
     `payload` is what the form shows besides (the two answers of a preference as {"a", "b"}); `review` is '', pending,
-    accepted or returned; `answers` counts the annotators whose submit or skip stands.
+    accepted or returned; `answers` counts the annotators whose submit or skip stands; `content_key` is the hash of
+    prompt and context.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Example:
     review: str
     returned_to: str | None
     created_at: datetime
+    content_key: str = ""
 
     @property
     def text(self) -> str:
@@ -177,12 +179,13 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Lease:
-    """An example lent to one annotator until a time."""
+    """An example lent to one annotator until a time; `gold`: to see whether they find the answer that is known."""
 
     example_id: str
     annotator: str
     project_id: str
     expires_at: datetime
+    gold: bool = False
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ CREATE TABLE leases (
     annotator  VARCHAR NOT NULL,
     project_id VARCHAR NOT NULL,
     expires_at TIMESTAMP NOT NULL,
+    gold       BOOLEAN NOT NULL,
     PRIMARY KEY (example_id, annotator)
 );
 

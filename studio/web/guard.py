@@ -1,17 +1,31 @@
-"""What a request must pass: the right host, the same origin; and a policy that lets a page load nothing from outside.
+"""What a request must pass: the right host, the same origin, a session, the role that its path asks for.
 
-Checking the Host header keeps a page of another site from reaching a studio on this machine by a name that it
-points at 127.0.0.1; checking Origin keeps it from posting forms here.
+Checking the Host header keeps a page of another site from reaching a studio on this machine by a name that it points at
+127.0.0.1; with accounts on, that site would still have no session, so any name may be used then (a reverse proxy's).
+Checking Origin keeps it from posting forms here. Each answer gets a policy that lets a page load nothing from outside.
+
+TLS is not done here: for anything but a trusted network put a reverse proxy before the studio that terminates TLS,
+keeps the Host header and sets X-Forwarded-Proto and X-Forwarded-For; the cookie is then marked Secure. See the README.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from functools import partial
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.requests import cookie_parser
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from storage.records import User
+from studio.people.accounts import Accounts, hash_token
+from studio.people.roles import may
+from studio.ui.tailored import VIEWER
+from studio.web.rules import EVERYBODY, NOBODY, least_role
 
 # Gradio's page needs inline and evaluated script; what matters here is that nothing comes from or goes to another host.
 _POLICY = (
@@ -23,35 +37,90 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
+_PRIVATE = ("text/html", "application/json")
 
 
 class Guard:
-    """ASGI middleware. `hosts` are the names a request may be for; None allows any (then Origin must still match)."""
+    """ASGI middleware over everything. `hosts` are the names a request may be for without accounts; None allows any.
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str] | None) -> None:
-        self._app, self._hosts = app, hosts
+    What lies behind finds the user in scope["state"]["user"], and in ["who"] a function that gives them anew (or None
+    when the session has ended since), for work that begins later than its request.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str] | None, accounts: Accounts) -> None:
+        self._app, self._hosts, self._accounts = app, hosts, accounts
+        self._cookie = cookie_name(accounts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it with 403."""
+        """Pass the request on, or answer it with 303 to the log-in, 401 or 403."""
+        if scope["type"] == "websocket":  # nothing here speaks it, so nothing has to check it
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if reason := self._refusal(Headers(scope=scope), scope["method"]):
+        headers = Headers(scope=scope)
+        if reason := self._refusal(headers, scope["method"]):
             await PlainTextResponse(reason, status_code=403)(scope, receive, send)
             return
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, with_headers)
+        answer = self._identify(scope, headers)
+        if self._accounts.unsaved:
+            asyncio.get_running_loop().run_in_executor(None, self._accounts.save)
+        await (answer or self._app)(scope, receive, self._with_headers(send))
 
     def _refusal(self, headers: Headers, method: str) -> str | None:
         host = headers.get("host", "")
-        if self._hosts is not None and (urlsplit(f"//{host}").hostname or "") not in self._hosts:
+        named = self._hosts is None or (urlsplit(f"//{host}").hostname or "") in self._hosts
+        if not named and not self._accounts.on:
             return "This studio answers on 127.0.0.1 only: open it under that address."
         origin = headers.get("origin")
         if origin is not None and method not in ("GET", "HEAD") and urlsplit(origin).netloc != host:
             return "This request comes from another site: open the studio's own page."
         return None
+
+    def _identify(self, scope: Scope, headers: Headers) -> Response | None:
+        """Put the user into the scope; what to answer instead where they may not go on."""
+        token = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
+        token_hash = hash_token(token) if token else None
+        user = self._accounts.user_of(token_hash)
+        state = scope.setdefault("state", {})
+        state["who"] = partial(self._accounts.user_of, token_hash)
+        state["user"] = user
+        VIEWER.set(user.role if user else "annotator")
+        state["session"] = token_hash
+        return self._answer_for(user, scope, headers)
+
+    def _answer_for(self, user: User | None, scope: Scope, headers: Headers) -> Response | None:
+        least = least_role(scope["path"])
+        if least == EVERYBODY:
+            return None
+        if user is None:
+            if scope["method"] in ("GET", "HEAD") and "text/html" in headers.get("accept", ""):
+                return RedirectResponse(f"/login?next={quote(_asked(scope), safe='/')}", 303)
+            return JSONResponse({"message": "You are not logged in: open the page and log in."}, 401)
+        if least == NOBODY:
+            return JSONResponse({"message": "This studio does not use this."}, 403)
+        if not may(user, least):
+            return JSONResponse({"message": f"This needs the role {least}; yours is {user.role}."}, 403)
+        return None
+
+    def _with_headers(self, send: Send) -> Send:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                if self._accounts.on and headers.get("content-type", "").startswith(_PRIVATE):
+                    headers.setdefault("Cache-Control", "no-store")  # the back button shows nothing after a log-out
+            await send(message)
+
+        return with_headers
+
+
+def cookie_name(accounts: Accounts) -> str:
+    """The session cookie's name: of one workspace, as browsers send a host's cookies to each of its ports."""
+    return f"sft_studio_{hashlib.sha256(str(accounts.place).encode()).hexdigest()[:8]}"
+
+
+def _asked(scope: Scope) -> str:
+    query = scope.get("query_string", b"").decode("latin-1")
+    return f"{scope['path']}?{query}" if query else str(scope["path"])

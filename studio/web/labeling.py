@@ -71,6 +71,7 @@ def labeling_routes(studio: Studio) -> APIRouter:
         user = user_of(request)
 
         def work() -> dict[str, Any]:
+            studio.suggester.poke(project)
             desk = labeling.open_desk(queues, project, user.name, example)
             return {"task": task_json(desk.project), "user": {"name": user.name, "role": user.role}} | desk_json(
                 desk, user.name
@@ -100,6 +101,7 @@ def labeling_routes(studio: Studio) -> APIRouter:
     @router.post("/renew")
     def renew(request: Request, body: ProjectName) -> Any:
         def work() -> dict[str, Any]:
+            studio.suggester.poke(body.project)
             end = labeling.renew(queues, body.project, user_of(request).name)
             return {"lease_until": end.isoformat()}
 

@@ -1,7 +1,7 @@
 """Build the FastAPI application and serve it.
 
 The lifespan is the only code that runs on SIGTERM (atexit and what follows `uvicorn.run` do not), so the database is
-closed there. What it leaves out yet: accounts and TLS.
+closed there. What it leaves out: TLS. A reverse proxy before it does that (studio.web.guard says what it must set).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import shutil
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,13 +17,18 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
+from studio.context import Studio, open_studio
 from studio.errors import BadInput
-from studio.jobs.context import Studio, open_studio
 from studio.settings import Workspace
 from studio.ui.app import build_ui
+from studio.ui.roles import roles_of
+from studio.ui.tailored import tailor
 from studio.ui.theme import HEAD, STYLESHEET, THEME
+from studio.web.accounts import account_routes
 from studio.web.guard import Guard
+from studio.web.identity import user_of
 from studio.web.labeling import labeling_routes, refused
+from studio.web.review import review_routes
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -35,12 +39,15 @@ def build_app(studio: Studio, host: str = "127.0.0.1") -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         studio.watcher.start()
+        studio.suggester.start()
         yield
         studio.close()
 
     app = FastAPI(title="SFT Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.add_exception_handler(RequestValidationError, refused)
+    app.include_router(account_routes(studio.accounts))  # before Gradio, which has a /login too
     app.include_router(labeling_routes(studio))
+    app.include_router(review_routes(studio))
     ui = build_ui(studio)
     ui.queue(default_concurrency_limit=8, max_size=256)
     app = gr.mount_gradio_app(
@@ -53,8 +60,10 @@ def build_app(studio: Studio, host: str = "127.0.0.1") -> FastAPI:
         run_history=False,
         footer_links=[],
         max_file_size="8gb",
+        auth_dependency=lambda request: user_of(request).name,
     )
-    app.add_middleware(Guard, hosts=_LOOPBACK if host in _LOOPBACK else None)
+    tailor(ui, roles_of(ui))
+    app.add_middleware(Guard, hosts=_LOOPBACK if host in _LOOPBACK else None, accounts=studio.accounts)
     return app
 
 
@@ -62,17 +71,23 @@ def serve(workspace: Workspace, host: str, port: int) -> None:
     """Open the workspace and serve it until interrupted. Raises StudioError when it cannot be opened."""
     _refuse_taken(host, port)
     studio = open_studio(workspace)
+    if host not in _LOOPBACK and not studio.accounts.on:
+        studio.close()
+        raise BadInput(
+            f"Whoever reaches {host} could read and change everything, as there are no accounts yet: make the first "
+            "one with `python -m studio user add NAME --role admin`, or leave --host out."
+        )
     shutil.rmtree(workspace.uploads, ignore_errors=True)  # nothing in it outlives the app that took it in
     workspace.uploads.mkdir(mode=0o700, exist_ok=True)
     shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104  shown, not bound
     print(f"SFT Studio on http://{shown}:{port}  (workspace {workspace.root}; Ctrl+C ends it, runs go on)", flush=True)
-    if host not in _LOOPBACK:
-        print(
-            "Anyone who reaches this address can read and change everything: there are no accounts yet.",
-            file=sys.stderr,
-        )
     config = uvicorn.Config(
-        build_app(studio, host), host=host, port=port, log_level="warning", timeout_graceful_shutdown=3
+        build_app(studio, host),
+        host=host,
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=65,
     )
     uvicorn.Server(config).run()
 

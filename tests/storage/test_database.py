@@ -16,7 +16,8 @@ import pytest
 
 import storage.database
 from storage.database import Database, check_integrity, connect, schema_version
-from storage.examples import ImportBatch, count_examples
+from storage.examples import count_examples
+from storage.imports import ImportBatch
 from storage.projects import create_project, list_projects
 from storage.records import Project
 from studio.errors import DiskFull, StudioError, WorkspaceBroken, WorkspaceBusy
@@ -132,10 +133,10 @@ def test_a_file_that_is_no_database_is_refused(workspace: Workspace) -> None:
 
 def test_an_error_rolls_everything_back(db: Database) -> None:
     with pytest.raises(RuntimeError), db.write() as cursor:
-        cursor.execute("INSERT INTO drafts VALUES ('e', 'me', 'x', current_timestamp)")
+        cursor.execute("INSERT INTO drafts VALUES ('e', 'me', 'x', '', current_timestamp)")
         raise RuntimeError
     with pytest.raises(duckdb.Error), db.write() as cursor:
-        cursor.execute("INSERT INTO drafts VALUES ('e', 'me', 'x', current_timestamp)")
+        cursor.execute("INSERT INTO drafts VALUES ('e', 'me', 'x', '', current_timestamp)")
         cursor.execute("SELECT * FROM none")
     assert db.one("SELECT count(*) FROM drafts") == (0,)
 

@@ -9,7 +9,10 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
+from storage.database import connect
+from studio.people.accounts import Accounts
 from studio.web.guard import Guard
 from tests.web.conftest import URL, House
 
@@ -25,7 +28,10 @@ def test_a_foreign_host_is_refused(house: House, host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost", "localhost:1", "[::1]:7860"])
 def test_this_machines_names_pass(house: House, host: str) -> None:
-    assert house.client.get("/api/label/desk", params={"project": "x"}, headers={"Host": host}).status_code == 200
+    assert (
+        house.client.get("/api/label/desk", params={"project": house.project.id}, headers={"Host": host}).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,9 +92,16 @@ def test_no_file_of_the_machine_is_served(house: House, path: str, tmp_path: Pat
             assert answer.status_code in (403, 404), (route, asked)
 
 
-def test_on_another_address_any_host_passes_but_no_foreign_origin() -> None:
+def test_on_another_address_any_host_passes_but_no_foreign_origin(tmp_path: Path) -> None:
     inner = Starlette(routes=[Route("/", lambda request: PlainTextResponse("in"), methods=["GET", "POST"])])
-    client = TestClient(Guard(inner, None), base_url="http://studio.lan:7860")
+    db = connect(tmp_path / "studio.duckdb", tmp_path / "backups")
+    client = TestClient(Guard(inner, None, Accounts(db)), base_url="http://studio.lan:7860")
     assert client.get("/").text == "in"
     assert client.post("/", headers={"Origin": "http://studio.lan:7860"}).text == "in"
     assert client.post("/", headers={"Origin": "http://evil.example"}).status_code == 403
+    db.close()
+
+
+def test_a_websocket_is_closed_unheard(house: House) -> None:
+    with pytest.raises(WebSocketDisconnect), house.client.websocket_connect("/gradio_api/queue/join"):
+        pass

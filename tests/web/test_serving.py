@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 import app
 from storage.database import connect
 from storage.projects import create_project, list_projects
-from studio.jobs.context import open_studio
+from studio.context import open_studio
 from studio.settings import Workspace
 from studio.web.server import build_app
 from tests.bench.bench_start import free_port, page_served, torch_loaded
@@ -127,6 +127,15 @@ def test_an_address_that_cannot_be_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, flags: list[str]
 ) -> None:
     assert flags[0] in refused(monkeypatch, capsys, "--workspace", tmp_path, *flags)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.2"])
+def test_another_address_without_accounts_is_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, host: str
+) -> None:
+    said = refused(monkeypatch, capsys, "--workspace", tmp_path, "--host", host, "--port", free_port())
+    assert "python -m studio user add NAME --role admin" in said and host in said
+    connect(tmp_path / "studio.duckdb", tmp_path / "backups").close()  # the refusal let it go
 
 
 @pytest.mark.parametrize("kind", ["a file", "under a file", "damaged"])

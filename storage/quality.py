@@ -1,0 +1,116 @@
+"""What the figures about people and labels rest on: answers of several annotators, acts by day, decisions, vectors.
+
+Rows only: what is made of them stands in studio.labeling (agreement, dashboard, label_quality).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from storage.database import Database
+
+_STANDING = """
+    SELECT a.example_id, a.annotator, a.action, a.response, a.value, a.seconds, a.created_at, a.number
+    FROM annotations a WHERE a.project_id = ? AND a.action <> 'undo' AND a.source NOT IN ('import', 'review', 'gold')
+      AND NOT EXISTS (SELECT 1 FROM annotations u WHERE u.action = 'undo' AND u.undoes = a.id)
+    QUALIFY row_number() OVER (PARTITION BY a.example_id, a.annotator ORDER BY a.number DESC) = 1
+"""
+"""The newest act of each annotator on each example. Not their own: what was imported, a reviewer's edit, gold."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one annotator did in a project. `decided`: reviewers' decisions about their answers, of which `accepted`;
+    `suggested`: suggestions they acted on, of which `taken` as they were; `median_seconds` of their standing answers.
+    """
+
+    annotator: str
+    answers: int
+    median_seconds: float | None
+    decided: int
+    accepted: int
+    suggested: int
+    taken: int
+
+
+def list_shared_answers(db: Database, project_id: str) -> list[tuple[str, str, str, str]]:
+    """Example, annotator, response and value of each standing answer to an example that has several, by example."""
+    rows = db.query(
+        f"SELECT example_id, annotator, response, value FROM ({_STANDING}) s WHERE action = 'submit' "
+        "QUALIFY count(*) OVER (PARTITION BY example_id) > 1 ORDER BY example_id, annotator",
+        [project_id],
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def list_work(db: Database, project_id: str) -> list[Work]:
+    """What everybody did, by name."""
+    rows = db.query(_WORK, [project_id] * 4)
+    return [Work(*row) for row in rows]
+
+
+# Of several decisions about one answer the last counts; "look again" (a return in a batch) is about a label, not about
+# who gave it. A renamed label is a new row without seconds, so the pace is read from the acts themselves.
+_WORK = f"""
+WITH done AS (SELECT annotator, count(*) AS answers FROM ({_STANDING}) s WHERE action = 'submit' GROUP BY annotator),
+paced AS (SELECT annotator, median(seconds) AS pace FROM annotations
+          WHERE project_id = ? AND action = 'submit' AND source = 'label' GROUP BY annotator),
+decided AS (SELECT annotator, count(*) AS decided, count(*) FILTER (decision = 'accept') AS accepted
+            FROM (SELECT r.* FROM reviews r JOIN annotations a ON a.id = r.annotation_id
+                  WHERE r.project_id = ? AND r.decision <> 'undo' AND a.source NOT IN ('import', 'review')
+                    AND NOT (r.decision = 'return' AND r.batch <> '')
+                    AND NOT EXISTS (SELECT 1 FROM reviews u WHERE u.decision = 'undo' AND u.undoes = r.number)
+                  QUALIFY row_number() OVER (PARTITION BY r.annotation_id ORDER BY r.number DESC) = 1) d
+            GROUP BY annotator),
+suggested AS (SELECT annotator, count(*) AS suggested, count(*) FILTER (outcome = 'accepted') AS taken
+              FROM suggestions WHERE project_id = ? AND outcome IS NOT NULL AND annotator IS NOT NULL
+              GROUP BY annotator)
+SELECT annotator, coalesce(answers, 0), pace, coalesce(decided, 0), coalesce(accepted, 0), coalesce(suggested, 0),
+       coalesce(taken, 0)
+FROM done FULL JOIN decided USING (annotator) FULL JOIN suggested USING (annotator) LEFT JOIN paced USING (annotator)
+ORDER BY lower(annotator)
+"""
+
+
+def count_by_day(db: Database, project_id: str, days: int = 30) -> list[tuple[str, date, int]]:
+    """Annotator, day (UTC) and answers that still stand, by the day on which they were first given (a revision is no
+    new answer); of the last `days` up to the newest answer.
+    """
+    rows = db.query(
+        "WITH first AS (SELECT example_id, annotator, CAST(min(created_at) AS DATE) AS day FROM annotations "
+        "WHERE project_id = ? AND action = 'submit' AND source NOT IN ('import', 'review', 'gold') "
+        "GROUP BY example_id, annotator), "
+        f"done AS (SELECT first.* FROM first JOIN ({_STANDING}) s USING (example_id, annotator) "
+        "WHERE s.action = 'submit') "
+        "SELECT annotator, day, count(*) FROM done WHERE day > (SELECT max(day) FROM done) - CAST(? AS INTEGER) "
+        "GROUP BY annotator, day ORDER BY annotator, day",
+        [project_id, project_id, days],
+    )
+    return [(row[0], row[1], int(row[2])) for row in rows]
+
+
+def count_embedded(db: Database, project_id: str) -> tuple[int, int]:
+    """Labeled examples of a project, and how many of them have a vector."""
+    row = db.one(
+        "SELECT count(*), count(v.example_id) FROM examples e LEFT JOIN embeddings v ON v.example_id = e.id "
+        "WHERE e.project_id = ? AND e.status = 'labeled'",
+        [project_id],
+    )
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def read_labeled(db: Database, project_id: str, limit: int) -> pa.Table:
+    """Labeled examples that have a vector, at most `limit`, drawn by a hash of their ids: example_id, prompt (as
+    stored), label, annotator, and vector (384 numbers, of length 1).
+    """
+    with db.cursor().cursor() as own:  # a relation is refused where an earlier read was not fetched to its end
+        found = own.sql(
+            "SELECT e.id AS example_id, e.prompt, a.response AS label, a.annotator, v.vector FROM examples e "
+            "JOIN annotations a ON a.id = e.annotation_id JOIN embeddings v ON v.example_id = e.id "
+            "WHERE e.project_id = ? AND e.status = 'labeled' ORDER BY hash(e.id) LIMIT ?",
+            params=[project_id, limit],
+        )
+        return found.to_arrow_table()
