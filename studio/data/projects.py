@@ -1,6 +1,7 @@
-"""Projects, as the screens see them."""
+"""Projects, as the screens see them. Making and saving one as a form is in studio.labeling.setup."""
 
 from storage.projects import (
+    ORDERS,
     TASKS,
     archive_project,
     create_project,
@@ -11,6 +12,7 @@ from storage.projects import (
 )
 
 __all__ = [
+    "ORDERS",
     "TASKS",
     "archive_project",
     "create_project",

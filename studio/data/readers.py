@@ -66,8 +66,11 @@ def read_rows(path: Path) -> Iterator[Row | Rejected]:
     return open_rows(path).rows()
 
 
-def preview(path: Path, limit: int = 20) -> Preview:
-    """The first `limit` rows of a file. Raises BadFile when it cannot be read or has no row that can be."""
+def preview(path: Path, limit: int = 20, task: str = "instruction") -> Preview:
+    """The first `limit` rows of a file, and the columns that a project of that task seems to want.
+
+    Raises BadFile when it cannot be read or has no row that can be.
+    """
     table = open_rows(path)
     if not table.columns:
         raise no_columns(table)
@@ -79,7 +82,7 @@ def preview(path: Path, limit: int = 20) -> Preview:
         table.note(f"Line {row.line} cannot be taken: {row.reason}.")
     rows = tuple(tuple(_cell(row.values.get(name)) for name in table.columns) for row in first if isinstance(row, Row))
     notes = tuple(table.notes)
-    return Preview(table.columns, rows, table.format, table.encoding, notes, guess_columns(table.columns))
+    return Preview(table.columns, rows, table.format, table.encoding, notes, guess_columns(table.columns, task))
 
 
 def no_rows(table: Table) -> BadFile:

@@ -69,14 +69,3 @@ def as_text(value: object) -> str:
     if isinstance(value, (bool, list, dict)):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
-
-
-def unsafe_text(text: str) -> str | None:
-    """Why a text cannot be stored, or None: NUL bytes and halves of characters break files downstream."""
-    if "\0" in text:
-        return "it contains NUL bytes"
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return "it contains half a character (a lone surrogate)"
-    return None

@@ -34,6 +34,6 @@ def create_sample_project(db: Database) -> Project:
     while name.lower() in taken:
         number += 1
         name = f"{NAME} {number}"
-    project = create_project(db, name, "chat", SYSTEM_PROMPT, GUIDELINES)
+    project = create_project(db, name, "instruction", SYSTEM_PROMPT, GUIDELINES)
     import_file(db, project.id, SAMPLE_FILE, source="sample")
     return project

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from studio.contract.answers import with_flags
 from studio.contract.chat import Message, render
 from studio.errors import BadFile
 
@@ -202,11 +203,11 @@ def _conversations(path: Path) -> Iterator[list[Message]]:
                     yield _messages(turns or [])
     except FileNotFoundError:
         raise BadFile(f"The snapshot has no {path.name}: {path.parent} is not a snapshot's folder.") from None
-    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path} cannot be read as a snapshot's split: make the snapshot again.") from error
 
 
 def _messages(turns: list[dict[str, Any]]) -> list[Message]:
-    """The turns; loss lies on the last one, the answer that a person gave, and on no earlier one."""
-    last = len(turns) - 1
-    return [Message(turn["role"], turn["content"] or "", index == last) for index, turn in enumerate(turns)]
+    """The turns; loss lies where the snapshot says so. One of before there were flags has it on the last turn alone:
+    the answer that a person gave."""
+    return list(with_flags([(turn["role"], turn["content"] or "", turn.get("train")) for turn in turns]))

@@ -91,6 +91,37 @@ def test_earlier_answers_of_a_conversation_carry_no_loss(tmp_path):
     assert tokenizer.decode([int(t) for t in one.labels if t != IGNORED]) == "Second.<|im_end|>"
 
 
+@pytest.mark.parametrize(
+    ("flags", "learned"),
+    [
+        ((True, False), "First.<|im_end|>"),
+        ((True, True), "First.<|im_end|>Second.<|im_end|>"),
+        ((False, True), "Second.<|im_end|>"),
+        ((None, None), "Second.<|im_end|>"),
+        ((None, True), "Second.<|im_end|>"),
+    ],
+)
+@pytest.mark.parametrize("template", [tiny.CHATML, tiny.LLAMA3])
+def test_loss_lies_on_the_turns_that_are_flagged_and_nothing_behind_them(tmp_path, flags, learned, template):
+    talk = [("user", "A?", False), ("assistant", "First.", flags[0]), ("user", "B?", None)]
+    talk.append(("assistant", "Second.", flags[1]))
+    turns = [{"role": role, "content": text, "train": flag} for role, text, flag in talk]
+    tiny.write_split(tmp_path / "train.parquet", [turns])
+    tokenizer = tiny.make_tokenizer(template)
+    one = read_split(tmp_path, "train", tokenizer, 200).rows[0]
+    assert tokenizer.decode([int(t) for t in one.labels if t != IGNORED]) == learned.replace(
+        "<|im_end|>", tokenizer.eos_token
+    )
+    assert one.labels[-1] == tokenizer.eos_token_id
+
+
+def test_a_conversation_with_no_turn_to_train_on_is_left_out(tmp_path):
+    turns = [{"role": "user", "content": "A?", "train": False}, {"role": "assistant", "content": "B.", "train": False}]
+    tiny.write_split(tmp_path / "train.parquet", [turns])
+    split = read_split(tmp_path, "train", tiny.make_tokenizer(), 200)
+    assert not split.rows and split.skipped == 1
+
+
 def test_an_answer_that_fits_exactly_stays_and_one_token_less_leaves_it_out(tmp_path):
     tokenizer = tiny.make_tokenizer()
     tiny.make_snapshot(tmp_path, [("Where?", "There.")])

@@ -1,0 +1,157 @@
+"""How a project is set up: made and saved as one form, with what changed in the audit log.
+
+A save names the version of the project that its form began from, so that of two people who edit one project the second
+is told what the first has changed. Labels have a door of their own (studio.labeling.labels), and so have suggestions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from storage import projects as rows
+from storage.audit import record, record_in
+from storage.database import Database
+from storage.deriving import change_overlap
+from storage.labels import with_labels
+from storage.records import Project, Settings, User
+from storage.reviews import set_review
+from studio.errors import Conflict
+
+WORDS = {
+    "name": "name",
+    "system_prompt": "system prompt",
+    "guidelines": "guidelines",
+    "rating_max": "highest rating",
+    "source_language": "language of the source",
+    "target_language": "language of the translation",
+    "code_language": "programming language",
+    "ask_margin": "asking for a margin",
+    "ask_reason": "asking for a reason",
+    "overlap": "annotators an example",
+    "lease_minutes": "minutes an example is held",
+    "order": "order",
+    "review": "review",
+    "gold_rate": "share of gold examples",
+}
+"""Fields of a form and what they are called in sentences."""
+
+
+@dataclass(frozen=True)
+class ProjectForm:
+    """What one form holds of a project; the fields behind `guidelines` are those of storage.records.Settings."""
+
+    name: str = ""
+    system_prompt: str = ""
+    guidelines: str = ""
+    rating_max: int = 5
+    source_language: str = ""
+    target_language: str = ""
+    code_language: str = ""
+    ask_margin: bool = False
+    ask_reason: bool = False
+    overlap: int = 1
+    lease_minutes: float = 10.0
+    order: str = "imported"
+    review: bool = False
+    gold_rate: float = 0.0
+
+    @staticmethod
+    def of(project: Project) -> ProjectForm:
+        """The form of a project as it is stored."""
+        known = vars(project) | vars(project.settings)
+        return ProjectForm(**{field.name: known[field.name] for field in fields(ProjectForm)})
+
+    @property
+    def version(self) -> str:
+        """Names this content."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode("utf-8", "replace")).hexdigest()[:16]
+
+    def settings(self, before: Settings) -> Settings:
+        """Settings with what this form holds of them."""
+        names = {field.name for field in fields(Settings)}
+        return replace(before, **{name: value for name, value in vars(self).items() if name in names})
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A project as it was saved; `moved` examples wait again, or wait no more, for another number of annotators."""
+
+    project: Project
+    changed: tuple[str, ...]
+    moved: int
+
+
+def make_project(db: Database, user: User, task: str, form: ProjectForm, labels: Sequence[str] = ()) -> Project:
+    """Make a project with its settings and labels. Raises BadInput."""
+    settings = with_labels(form.settings(Settings()), [name for name in labels if name.strip()])
+    made = rows.create_project(db, form.name, task, form.system_prompt, form.guidelines, settings)
+    record(db, user.name, "project create", made.id, made.name, task=task)
+    return made
+
+
+def save_project(db: Database, user: User, project_id: str, form: ProjectForm, base: str) -> Saved:
+    """Save a form that began from version `base` of the project.
+
+    Raises BadInput and NotFound, and Conflict with the stored form, whose sentence says what was changed, when somebody
+    else saved another version meanwhile.
+    """
+    form = replace(form, name=" ".join(form.name.split()), system_prompt=form.system_prompt.strip())
+    before = rows.get_project(db, project_id)
+    with db.write() as cursor:
+        stored = _stored(cursor, before)
+        if stored.version not in (base, form.version):
+            raise Conflict(_sentence(stored, form), stored)
+        settings = rows.decode_settings(_settings(cursor, project_id))
+        rows.write_texts(cursor, project_id, form.name, form.system_prompt, form.guidelines)
+        rows.write_settings(cursor, project_id, form.settings(settings))
+        moved = change_overlap(cursor, project_id, settings.overlap, form.overlap, form.review)
+        if settings.review != form.review:
+            set_review(cursor, project_id, form.review)
+        changed = differences(stored, form)
+        if changed:
+            record_in(cursor, user.name, "project save", project_id, form.name, **_details(stored, form))
+            db.touch(project_id)
+    return Saved(rows.get_project(db, project_id), changed, moved)
+
+
+def archive(db: Database, user: User, project_id: str, archived: bool) -> Project:
+    """Put a project away, or back; nothing of it is deleted. Raises NotFound."""
+    kept = rows.archive_project(db, project_id, archived)
+    record(db, user.name, "project archive" if archived else "project bring back", project_id, kept.name)
+    return kept
+
+
+def differences(one: ProjectForm, other: ProjectForm) -> tuple[str, ...]:
+    """Fields in which two forms differ."""
+    return tuple(name for name in WORDS if getattr(one, name) != getattr(other, name))
+
+
+def _stored(cursor: Any, project: Project) -> ProjectForm:
+    row = cursor.execute("SELECT name, system_prompt, guidelines FROM projects WHERE id = ?", [project.id]).fetchone()
+    settings = rows.decode_settings(_settings(cursor, project.id))
+    return ProjectForm.of(replace(project, name=row[0], system_prompt=row[1], guidelines=row[2], settings=settings))
+
+
+def _settings(cursor: Any, project_id: str) -> str:
+    return str(cursor.execute("SELECT settings FROM projects WHERE id = ?", [project_id]).fetchone()[0])
+
+
+def _sentence(stored: ProjectForm, form: ProjectForm) -> str:
+    words = [WORDS[name] for name in differences(stored, form)]
+    return (
+        f"Somebody saved this project meanwhile; it differs from yours in: {', '.join(words)}. "
+        "Save again to put yours in its place, or take the stored one."
+    )
+
+
+def _details(stored: ProjectForm, form: ProjectForm) -> dict[str, object]:
+    """From and to of what changed; long texts as their length."""
+    shown = lambda value: f"{len(value)} characters" if isinstance(value, str) and len(value) > 200 else value  # noqa: E731
+    return {
+        f"changed_{name}": [shown(getattr(stored, name)), shown(getattr(form, name))]
+        for name in differences(stored, form)
+    }
