@@ -74,14 +74,18 @@ class Decoder:
         self._mask = mask.to(device)
         self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
         self._cache: Any = None
+        self.entropies: list[float] = []
+        """Of each row at the last step: entropy (nats) of what the model itself expected next, before temperature."""
 
     @torch.inference_mode()
     def step(self) -> list[int]:
         """The next token of each row."""
-        tokens = self._pick(self.logits())
+        scores = self.logits()
+        tokens = self._pick(scores)
         self._input = tokens[:, None]
         self._positions = self._positions[:, -1:] + 1
         self._mask = torch.cat([self._mask, self._mask.new_ones((len(tokens), 1))], dim=-1)
+        self.entropies = entropy(scores).tolist()
         return [int(token) for token in tokens.tolist()]
 
     @torch.inference_mode()
@@ -118,6 +122,11 @@ class Decoder:
             lines = torch.tensor(warm, device=scores.device)
             tokens[lines] = sample(scores[lines], settings, draws.float() if scores.device.type == "mps" else draws)
         return tokens
+
+
+def entropy(scores: torch.Tensor) -> torch.Tensor:
+    """Entropy in nats of softmax(scores), shape (rows,); `scores` has shape (rows, vocabulary)."""
+    return torch.special.entr(torch.softmax(scores, dim=-1)).sum(-1)  # 0 for a token ruled out (score -inf)
 
 
 def sample(scores: torch.Tensor, settings: Sequence[Sampling], draws: torch.Tensor) -> torch.Tensor:

@@ -48,6 +48,7 @@ class _Answer:
     prepared: Prepared
     text: AnswerText
     tokens: int = 0
+    entropy: float = 0.0
 
 
 class Engine:
@@ -108,6 +109,8 @@ class Engine:
                 elif len(living) < len(answers):
                     decoder.keep([line for line, answer in enumerate(answers) if answer in living])
                 tokens = decoder.step()
+                for answer, nats in zip(living, decoder.entropies, strict=True):
+                    answer.entropy += nats
                 deltas = [self._advance(a, t, started) for a, t in zip(living, tokens, strict=True)]
                 yield from (delta for delta in deltas if delta.text or delta.done)
                 on = [line for line, delta in enumerate(deltas) if delta.done is None]
@@ -151,6 +154,7 @@ class Engine:
             base_hash=self.base.weights_hash,
             adapter=adapter.run if adapter else None,
             adapter_hash=adapter.hash if adapter else None,
+            entropy=answer.entropy / answer.tokens if answer.tokens else None,
         )
         return Delta(answer.row, text, done)
 

@@ -30,7 +30,8 @@ class GenerationRequest:
 class Finished:
     """The end of one answer: why, how long (seconds since its batch began), and the weights that wrote it.
 
-    Hashes are SHA-256 of safetensors files; `adapter` and `adapter_hash` are None for the base.
+    Hashes are SHA-256 of safetensors files; `adapter` and `adapter_hash` are None for the base. `entropy` is the mean
+    over the answer's tokens, its end token included, of the model's own uncertainty in nats (before temperature).
     """
 
     reason: FinishReason
@@ -41,6 +42,7 @@ class Finished:
     base_hash: str
     adapter: str | None
     adapter_hash: str | None
+    entropy: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The JSON of OpenAI's chat completions, as far as this engine speaks it: checked requests, responses, stream chunks.
 
-One addition: the object `weights` on the last chunk (or the response) names base and adapter with their hashes.
+Additions on the last chunk (or the response): the object `weights` names base and adapter with their hashes, `entropy`
+is the mean token entropy of the answer in nats.
 Unknown fields are passed over, as clients send many; those that would change the answer (`n`) are checked.
 """
 
@@ -93,6 +94,7 @@ class Reply:
                 "total_tokens": total,
             }
             body["weights"] = weights(done)
+            body["entropy"] = None if done.entropy is None else round(done.entropy, 6)
             body["seconds"] = round(done.seconds, 3)
         return body
 

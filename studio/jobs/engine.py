@@ -232,6 +232,7 @@ class Engines:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._engine: Engine | None = None
+        self._asked_at = 0.0
         self._lock = threading.Lock()
         self._closing = threading.Event()
 
@@ -241,12 +242,19 @@ class Engines:
         with self._lock:
             if self._closing.is_set():
                 raise JobFailed(_CLOSING)
-            engine = self._engine
+            engine, self._asked_at = self._engine, time.monotonic()
             if engine and engine.alive and engine.held == held:
                 return engine
             self._drop()
             self._engine = start_engine(self._workspace, *held, closing=self._closing)
             return self._engine
+
+    def is_free_for(self, base_model: str, device: str = "auto", dtype: str = "auto", seconds: float = 120) -> bool:
+        """Whether `get` would take nothing from anybody: no engine, the same one, or one not asked for so long."""
+        engine = self._engine
+        if engine is None or not engine.alive or engine.held == (base_model, device, dtype):
+            return True
+        return time.monotonic() - self._asked_at > seconds
 
     def close(self) -> None:
         """End the engine for good, also one that is still loading, and remove what dead ones left."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.annotations import acts_on, get_draft
+from storage.annotations import get_draft
 from storage.database import Database
-from storage.examples import get_example, return_comment
-from storage.records import Draft, Example
+from storage.examples import return_comment
+from storage.records import Annotation, Draft, Example
 from storage.standing import revision_for
 from studio.labeling.suggestions import Offer, offer_for
 
@@ -28,17 +29,17 @@ class Card:
     lease_until: datetime | None
 
 
-def make_card(db: Database, example_id: str, annotator: str, lease_until: datetime | None, has_draft: bool) -> Card:
-    """Raises NotFound."""
-    example = get_example(db, example_id)
-    touched = example.answers or example.annotation_id or example.review
-    standing = revision_for(acts_on(db.cursor(), example_id), annotator) if touched else None
+def make_card(
+    db: Database, example: Example, acts: Sequence[Annotation], annotator: str, has_draft: bool, offers: bool
+) -> Card:
+    """A card that nobody holds; reads only what may be there. `acts` are those on the example, oldest first."""
+    standing = revision_for(acts, annotator)
     return Card(
         example,
         standing.id if standing else None,
         Draft(standing.response, standing.value) if standing else None,
-        get_draft(db, example_id, annotator) if has_draft else None,
-        offer_for(db, example) if standing is None else None,
-        return_comment(db, example_id) if example.review == "returned" else None,
-        lease_until,
+        get_draft(db, example.id, annotator) if has_draft else None,
+        offer_for(db, example) if offers and standing is None else None,
+        return_comment(db, example.id) if example.review == "returned" else None,
+        None,
     )

@@ -8,22 +8,26 @@ leaves out: what an act writes (studio.labeling.desk).
 from __future__ import annotations
 
 import threading
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Any
 
-from storage.annotations import Acted, Rules, list_answered, list_drafted
+from storage.annotations import Acted, Known, Rules, list_drafted, list_partial
 from storage.database import Database
 from storage.examples import Waiting, count_examples, get_example, list_waiting
 from storage.leases import list_leases
 from storage.projects import get_project
-from storage.records import Counts, Lease, Project
+from storage.records import Annotation, Counts, Example, Lease, Project
+from storage.standing import Standing, newest_acts
+from storage.suggestions import has_suggestions
 from studio.labeling.cards import Card
 from studio.labeling.record import Record
 
-CHUNK = 2000
+CHUNK = 256
 """Examples that are read from the database at a time."""
 
 
@@ -34,9 +38,11 @@ def utc_now() -> datetime:
 
 @dataclass
 class _Slot:
-    """An example that waits: who has answered it, who holds it until when, whether it came by reading the order."""
+    """An example that waits: the acts on it, who holds it until when, whether it came by reading the order."""
 
-    answered: set[str] = field(default_factory=set)
+    example: Example
+    acts: tuple[Annotation, ...]
+    answered: set[str]
     leases: dict[str, datetime] = field(default_factory=dict)
     read: bool = False
     returned_to: str | None = None
@@ -47,32 +53,33 @@ class ProjectQueue:
     """One project's queue. Every method but `rules` expects that the caller holds `lock`.
 
     `cards` are those that annotators hold, by example and annotator; `drafted` says who has a draft of what; `expired`
-    are leases that ran out and still have their row.
+    are leases that ran out and still have their row; `unwritten` are examples whose last answer is taken up but not yet
+    in the database; `offers` says whether there may be suggestions.
     """
 
     def __init__(self, db: Database, project_id: str, clock: Callable[[], datetime] = utc_now) -> None:
         self.lock = threading.RLock()
         self._db, self._clock = db, clock
         self.version = db.version(project_id)
-        self.cards: dict[tuple[str, str], Card] = {}
-        self.drafted: set[tuple[str, str]] = list_drafted(db, project_id)
-        self.expired: list[tuple[str, str]] = []
-        self.records: dict[str, Record] = {}
         self.project: Project = get_project(db, project_id)
         self.counts: Counts = count_examples(db, project_id)
+        self.cards: dict[tuple[str, str], Card] = {}
+        self.records: dict[str, Record] = {}
+        self.drafted: set[tuple[str, str]] = list_drafted(db, project_id)
+        self.expired: list[tuple[str, str]] = []
+        self.unwritten: set[str] = set()
+        self.offers: bool = bool(self.project.settings.suggest) or has_suggestions(db, project_id)
         self._slots: dict[str, _Slot] = {}
         self._order: list[str] = []
         self._front: list[str] = []
         self._cursors: dict[str, int] = {}
-        self._held: dict[str, dict[str, datetime]] = {}
-        self._answered: dict[str, set[str]] = {}
+        self._held: dict[str, dict[str, Lease]] = {}
+        self._partial: dict[str, tuple[Annotation, ...]] = {}
+        self._done: Counter[str] = Counter()
         self._all_read = False
-        for example_id, annotator in list_answered(db, project_id):
-            self._answered.setdefault(example_id, set()).add(annotator)
-        self._partial: dict[str, int] = {}
-        for people in self._answered.values():
-            for annotator in people:
-                self._partial[annotator] = self._partial.get(annotator, 0) + 1
+        for example_id, acts in list_partial(db, project_id).items():
+            self._partial[example_id] = tuple(acts)
+            self._done.update(newest_acts(acts).keys())
         self._read_more()
         for lease in list_leases(db, project_id):
             self._note_lease(lease)
@@ -82,29 +89,43 @@ class ProjectQueue:
         """What of the settings decides an example's state."""
         return Rules(self.project.settings.overlap, self.project.settings.review)
 
+    def known(self, example_id: str) -> Known | None:
+        """What an act has to know of an example that waits, without a read; None for one that is not in the queue."""
+        slot = self._slots.get(example_id)
+        if slot is None:
+            return None
+        answers = sum(act.action != "flag" for act in newest_acts(slot.acts).values())
+        state = Standing("todo", None, answers, "returned" if slot.again else "", slot.returned_to)
+        return Known(self.project.id, slot.example.content_key, state, slot.acts)
+
+    def example(self, example_id: str) -> Example:
+        """An example, without a read where it waits. Raises NotFound."""
+        slot = self._slots.get(example_id)
+        return slot.example if slot else get_example(self._db, example_id)
+
     def held(self, annotator: str) -> list[str]:
         """What an annotator holds and has not answered, the longest held first."""
         now = self._clock()
         mine = self._held.get(annotator, {})
-        for example_id in [one for one, end in mine.items() if end <= now]:
+        for example_id in [one for one, lease in mine.items() if lease.expires_at <= now]:
             self.release(example_id, annotator)
             self.expired.append((example_id, annotator))
         return list(mine)
 
-    def lease_end(self, example_id: str, annotator: str) -> datetime | None:
-        """Until when an annotator holds an example; None when they do not."""
-        end = self._held.get(annotator, {}).get(example_id)
-        return end if end and end > self._clock() else None
+    def lease(self, example_id: str, annotator: str) -> Lease | None:
+        """The lease of an example that an annotator holds now."""
+        lease = self._held.get(annotator, {}).get(example_id)
+        return lease if lease and lease.expires_at > self._clock() else None
 
     def leased(self) -> dict[str, int]:
         """How many examples each annotator holds now."""
         now = self._clock()
-        counts = {name: sum(end > now for end in held.values()) for name, held in self._held.items()}
+        counts = {name: sum(lease.expires_at > now for lease in held.values()) for name, held in self._held.items()}
         return {name: count for name, count in counts.items() if count}
 
     def left_for(self, annotator: str) -> int:
         """Examples to label that this annotator has not answered."""
-        return max(0, self.counts.todo - self._partial.get(annotator, 0))
+        return max(0, self.counts.todo - self._done[annotator])
 
     def free(self, annotator: str) -> Iterator[str]:
         """Examples that this annotator may take, in order: those sent back to them first."""
@@ -130,12 +151,10 @@ class ProjectQueue:
             if not self._read_more():
                 return
 
-    def first_free(self, annotator: str) -> str | None:
-        """The next example for this annotator, or None."""
-        return next(self.free(annotator), None)
-
     def peek(self, count: int) -> list[str]:
         """The next examples that wait, whoever will get them."""
+        while len(self._slots) < count and self._read_more():
+            pass
         waiting = (one for one in self._order if one in self._slots and one not in self._front)
         return [*self._front, *islice(waiting, count)][:count]
 
@@ -143,13 +162,13 @@ class ProjectQueue:
         """Whether an example waits and has room for one more annotator, this one."""
         return self._may_take(example_id, annotator, self._clock())
 
-    def new_lease(self, example_id: str, annotator: str) -> Lease:
-        """A lease from now on; it counts once `grant` has been told that it is written."""
+    def new_lease(self, example_id: str, annotator: str, gold: bool = False) -> Lease:
+        """A lease from now on; it counts once `grant` is told of it."""
         end = self._clock() + timedelta(minutes=self.project.settings.lease_minutes)
-        return Lease(example_id, annotator, self.project.id, end)
+        return Lease(example_id, annotator, self.project.id, end, gold)
 
     def grant(self, leases: Iterable[Lease], first: bool = False) -> None:
-        """Take up leases that are in the database now; with `first` they are what their holder has in hand."""
+        """Take up leases that are or will be written; with `first` they are what their holder has in hand."""
         for lease in leases:
             self._note_lease(lease)
             if first:
@@ -158,8 +177,8 @@ class ProjectQueue:
 
     def renew(self, annotator: str, end: datetime) -> None:
         """Set a new end of all that an annotator holds."""
-        for example_id in self.held(annotator):
-            self._note_lease(Lease(example_id, annotator, self.project.id, end))
+        for lease in [self._held[annotator][one] for one in self.held(annotator)]:
+            self._note_lease(replace(lease, expires_at=end))
 
     def release(self, example_id: str, annotator: str) -> None:
         """End a lease: the example is free again for others."""
@@ -167,30 +186,26 @@ class ProjectQueue:
         if slot := self._slots.get(example_id):
             slot.leases.pop(annotator, None)
 
-    def settle(self, acted: Acted) -> None:
+    def settle(self, acted: Acted, example: Example) -> None:
         """Take up what an act, or its undo, made of an example."""
-        example_id, annotator = acted.annotation.example_id, acted.annotation.annotator
+        example_id, annotator = example.id, acted.annotation.annotator
         self.release(example_id, annotator)
         if acted.before.status == "todo":
-            self._count_partial(self._answered.get(example_id, ()), -1)
+            self._done.subtract(newest_acts(self._partial.pop(example_id, ())).keys())
         self._move(acted.before.status, acted.after.status)
         if acted.after.status != "todo":
-            self._answered.pop(example_id, None)
+            self.unwritten.add(example_id)
             self._slots.pop(example_id, None)
             self._front = [one for one in self._front if one != example_id]
             if len(self._order) > 2 * len(self._slots) + CHUNK:
                 self._compact()
             return
-        people = set(acted.annotators)
-        self._answered[example_id] = people
-        self._count_partial(people, 1)
-        self._add(Waiting(example_id, acted.after.returned_to, acted.after.review == "returned"), people)
+        people = acted.annotators
+        self._partial[example_id] = acted.known.acts
+        self._done.update(people)
+        self._add(Waiting(example, acted.after.review == "returned"), acted.known.acts, acted.after.returned_to)
         if annotator not in people and example_id not in self._front:
             self._front.append(example_id)  # taken back: this annotator's cursor has passed it
-
-    def _count_partial(self, people: Iterable[str], step: int) -> None:
-        for annotator in people:
-            self._partial[annotator] = self._partial.get(annotator, 0) + step
 
     def _move(self, before: str, after: str) -> None:
         if before != after:
@@ -212,32 +227,36 @@ class ProjectQueue:
         return len(slot.answered) + taken < self.project.settings.overlap
 
     def _note_lease(self, lease: Lease) -> None:
-        self._held.setdefault(lease.annotator, {})[lease.example_id] = lease.expires_at
+        self._held.setdefault(lease.annotator, {})[lease.example_id] = lease
         if slot := self._slots.get(lease.example_id):
             slot.leases[lease.annotator] = lease.expires_at
 
-    def _add(self, waiting: Waiting, answered: set[str]) -> None:
+    def _add(self, waiting: Waiting, acts: tuple[Annotation, ...], returned_to: str | None) -> None:
         """Make or mend the slot of an example; a new one goes to the end, or to the front where it came back."""
-        slot = self._slots.get(waiting.id)
+        example_id = waiting.example.id
+        slot = self._slots.get(example_id)
         if slot is None:
-            slot = self._slots[waiting.id] = _Slot()
-            slot.leases = {name: held[waiting.id] for name, held in self._held.items() if waiting.id in held}
-            (self._front if waiting.again else self._order).append(waiting.id)
-        slot.answered, slot.returned_to, slot.again = answered, waiting.returned_to, waiting.again
+            slot = self._slots[example_id] = _Slot(waiting.example, acts, set())
+            holders = ((name, held.get(example_id)) for name, held in self._held.items())
+            slot.leases = {name: lease.expires_at for name, lease in holders if lease}
+            (self._front if waiting.again else self._order).append(example_id)
+        slot.acts, slot.answered = acts, set(newest_acts(acts))
+        slot.returned_to, slot.again = returned_to, waiting.again
 
     def _read_more(self) -> bool:
         """Read the next chunk; whether there was one."""
         if self._all_read:
             return False
-        # What was read before and still waits is in the slots: the database's next ones stand behind as many. One less:
-        # an act that is being written may have taken its example out of the database and not yet out of the slots.
-        read = max(0, sum(slot.read and not slot.again for slot in self._slots.values()) - 1)
+        # What was read before and still waits is in the slots: the database's next ones stand behind as many.
+        read = sum(slot.read and not slot.again for slot in self._slots.values())
         order = self.project.settings.order
         found = list_waiting(self._db, self.project.id, order, read, CHUNK)
         self._all_read = sum(not waiting.again for waiting in found) < CHUNK
         for waiting in found:
-            self._add(waiting, self._answered.get(waiting.id, set()))
-            self._slots[waiting.id].read = True
+            example = waiting.example
+            if example.id not in self.unwritten:
+                self._add(waiting, self._partial.get(example.id, ()), example.returned_to)
+                self._slots[example.id].read = True
         return bool(found)
 
     def _compact(self) -> None:
@@ -247,10 +266,14 @@ class ProjectQueue:
 
 
 class Queues:
-    """The queues of all projects, each made when it is first asked for, and anew when `Database.touch` says so."""
+    """The queues of all projects, each made when it is first asked for, and anew when `Database.touch` says so.
+
+    `jobs` are the acts and drafts that wait to be written, by project (see studio.labeling.writing).
+    """
 
     def __init__(self, db: Database, clock: Callable[[], datetime] = utc_now) -> None:
         self.db, self.clock = db, clock
+        self.jobs: defaultdict[str, deque[Any]] = defaultdict(deque)
         self._lock = threading.Lock()
         self._queues: dict[str, ProjectQueue] = {}
 
@@ -270,14 +293,19 @@ class Queues:
                 with self._lock:
                     self._queues[project_id] = fresh
 
-    @contextmanager
-    def locked_for(self, example_id: str, annotator: str) -> Iterator[ProjectQueue]:
-        """The queue that an example is in; no read where the annotator holds it. Raises NotFound."""
+    def project_of(self, example_id: str, annotator: str) -> str:
+        """The project that an example is in; no read where the annotator holds it. Raises NotFound."""
         with self._lock:
-            holding = [name for name, queue in self._queues.items() if (example_id, annotator) in queue.cards]
-        project_id = holding[0] if holding else get_example(self.db, example_id).project_id
-        with self.locked(project_id) as queue:
-            yield queue
+            for project_id, queue in self._queues.items():
+                if (example_id, annotator) in queue.cards:
+                    return project_id
+        return get_example(self.db, example_id).project_id
+
+    def knows(self, project_id: str, annotator: str) -> bool:
+        """Whether an annotator's own work is in memory."""
+        with self._lock:
+            queue = self._queues.get(project_id)
+            return queue is not None and annotator in queue.records
 
     def reload(self, project_id: str) -> None:
         """Read a project anew when it is next asked for."""

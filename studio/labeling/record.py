@@ -31,12 +31,11 @@ class Record:
 
     def __init__(self, db: Database, project_id: str, annotator: str) -> None:
         self._undoable = deque(list_undoable(db, project_id, annotator), maxlen=UNDO_LIMIT)
-        self._past = {
-            done.example.id: _past(done.annotation, done.example)
-            for done in reversed(list_history(db, project_id, annotator, _HISTORY))
-        }
+        # Who has nothing that could be undone has done nothing lately.
+        done = list_history(db, project_id, annotator, _HISTORY) if self._undoable else []
+        self._past = {one.example.id: _past(one.annotation, one.example) for one in reversed(done)}
         self._day = date.today()
-        self._seconds = seconds_since(db, project_id, annotator, _midnight())
+        self._seconds = seconds_since(db, project_id, annotator, _midnight()) if self._undoable else []
 
     def add(self, act: Annotation, example: Example) -> None:
         """An act that was written."""

@@ -10,7 +10,7 @@ import pytest
 
 from studio.errors import JobFailed, WorkspaceBroken
 from studio.jobs import engine as client
-from studio.jobs.context import open_studio
+from studio.context import open_studio
 from studio.settings import Workspace
 from tests.jobs.conftest import wait_until
 
