@@ -26,6 +26,10 @@ bench: $(VENV)/installed-test
 	$(PY) tests/bench/bench_start.py
 	$(PY) tests/bench/bench_train.py
 	$(PY) tests/bench/bench_banking.py
+	$(PY) tests/bench/bench_label.py
+	$(PY) tests/bench/bench_annotators.py
+	$(PY) tests/bench/bench_find.py
+	$(PY) tests/bench/bench_active.py
 
 screenshots: $(VENV)/installed-test
 	$(PY) -m pytest tests/e2e/test_screens.py tests/e2e/test_pictures.py --screens $(PYTEST_ARGS)

@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from studio import commands
-from studio.commands import Outcome
+from studio.commands import Outcome, label, loop, review, suggest, users
 from studio.contract.spec import STARTER, TRAIN_FIELDS
 from studio.errors import BadInput, NotFound, StudioError, WorkspaceBroken
-from studio.settings import Workspace, open_workspace
+from studio.settings import USER, Workspace, open_workspace
 
 _CELL = 60
 
@@ -42,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(argv: Sequence[str], as_json: bool) -> int:
     try:
         flags = _parser().parse_args(argv)
+        as_json = flags.json
         outcome: Outcome = flags.run(_workspace(flags.workspace), flags)
     except StudioError as error:
         return _fail(str(error), as_json, 2 if isinstance(error, (BadInput, NotFound)) else 1)
@@ -118,8 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workspace", metavar="W", help="folder that holds everything (default: ./workspace)")
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_data_commands(verbs)
+    _add_labeling_commands(verbs)
     _add_run_commands(verbs)
-    _command(verbs, "doctor", commands.doctor, "what is fine here, and what to do about what is not")
+    _add_user_commands(verbs)
+    _command(verbs, "doctor", loop.doctor, "what is fine here, and what to do about what is not")
     return parser
 
 
@@ -127,19 +129,22 @@ def _add_data_commands(verbs: Any) -> None:
     project = verbs.add_parser("project", help="create or list projects").add_subparsers(
         dest="act", required=True, metavar="ACT", parser_class=_Parser
     )
-    create = _command(project, "create", commands.create, "make a project")
+    create = _command(project, "create", loop.create, "make a project")
     create.add_argument("name", metavar="NAME")
-    create.add_argument("--task", default="chat", help="task type (default: %(default)s)")
+    create.add_argument("--task", default="instruction", help="task type (default: %(default)s)")
     create.add_argument("--system-prompt", default="", metavar="TEXT", help="system prompt of every conversation")
-    _command(project, "list", commands.projects, "the projects there are")
+    _command(project, "list", loop.projects, "the projects there are")
 
-    load = _command(verbs, "import", commands.import_rows, "import a CSV, TSV, JSON, JSONL or Parquet file")
+    load = _command(verbs, "import", loop.import_rows, "import a CSV, TSV, JSON, JSONL or Parquet file")
     load.add_argument("name", metavar="NAME")
     load.add_argument("file", metavar="FILE", type=Path)
     for option in ("input", "output", "context"):
         load.add_argument(f"--{option}", metavar="COLUMN", help=f"column of the {option} (guessed when none is named)")
+    for option in ("a", "b"):
+        load.add_argument(f"--{option}", metavar="COLUMN", help=f"column of answer {option.upper()} of a preference")
+    load.add_argument("--priority", metavar="COLUMN", help="column of numbers, the highest is labeled first")
 
-    snapshot = _command(verbs, "snapshot", commands.snapshot, "freeze a project's accepted pairs")
+    snapshot = _command(verbs, "snapshot", loop.snapshot, "freeze a project's accepted pairs")
     snapshot.add_argument("name", metavar="NAME")
     for split in ("validation", "test"):
         snapshot.add_argument(
@@ -147,25 +152,61 @@ def _add_data_commands(verbs: Any) -> None:
         )
     snapshot.add_argument("--seed", type=int, default=0)
 
-    export = _command(verbs, "export", commands.export, "write a project's or a snapshot's pairs to a file")
+    export = _command(verbs, "export", loop.export, "write a project's or a snapshot's pairs to a file")
     export.add_argument("name", metavar="NAME|SNAPSHOT")
     export.add_argument("file", metavar="FILE", type=Path, help="ending in .jsonl, .csv or .parquet")
 
 
+def _add_labeling_commands(verbs: Any) -> None:
+    for name, run, text in (
+        ("label", label.label, "the next example as JSON on stdout, its answer as JSON on stdin"),
+        ("review", review.review, "the next example to review as JSON on stdout, the decision as JSON on stdin"),
+    ):
+        one = _command(verbs, name, run, text)
+        one.add_argument("name", metavar="NAME")
+        one.add_argument("--by", default=USER, metavar="USER", help="who acts (default: %(default)s)")
+        one.set_defaults(json=True)
+    agree = _command(verbs, "agreement", review.agree, "how far the annotators of a project agree")
+    agree.add_argument("name", metavar="NAME")
+    drafts = _command(verbs, "suggest", suggest.suggest, "a model's drafts for the next examples")
+    drafts.add_argument("name", metavar="NAME")
+    source = drafts.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", dest="run_id", metavar="RUN", help="a finished run")
+    source.add_argument("--source", choices=("starter", "encoder", "endpoint"), help="a source without a run")
+    drafts.add_argument("--limit", type=int, default=50, metavar="N", help="how many examples (default: %(default)s)")
+
+
+def _add_user_commands(verbs: Any) -> None:
+    user = verbs.add_parser("user", help="accounts: add, list, remove").add_subparsers(
+        dest="act", required=True, metavar="ACT", parser_class=_Parser
+    )
+    add = _command(user, "add", users.user_add, "add a user; the first one turns accounts on")
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("--role", required=True, choices=("admin", "reviewer", "annotator"))
+    _command(user, "list", users.user_list, "who may log in")
+    _command(user, "remove", users.user_remove, "end a user's access; their work is kept").add_argument(
+        "name", metavar="NAME"
+    )
+    password = _command(user, "password", users.user_password, "set a new password")
+    password.add_argument("name", metavar="NAME")
+    for verb in (add, password):
+        verb.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
+
+
 def _add_run_commands(verbs: Any) -> None:
-    train = _command(verbs, "train", commands.train, "fine-tune a base model on a snapshot")
+    train = _command(verbs, "train", loop.train, "fine-tune a base model on a snapshot")
     train.add_argument("snapshot", metavar="SNAPSHOT")
     train.add_argument("--model", default=STARTER, help="starter, a Hub id or a folder (default: %(default)s)")
     fields = ", ".join(sorted(TRAIN_FIELDS))
     train.add_argument("--set", action="extend", nargs="+", default=[], metavar="field=value", help=f"fields: {fields}")
-    resume = _command(verbs, "resume", commands.resume, "go on from a stopped run's last checkpoint")
+    resume = _command(verbs, "resume", loop.resume, "go on from a stopped run's last checkpoint")
     resume.add_argument("run_id", metavar="RUN")
     for verb in (train, resume):
         verb.add_argument("--detach", action="store_true", help="return at once; the run goes on")
-    _command(verbs, "stop", commands.stop, "stop a run with a checkpoint").add_argument("run_id", metavar="RUN")
-    _command(verbs, "runs", commands.runs, "list the runs")
+    _command(verbs, "stop", loop.stop, "stop a run with a checkpoint").add_argument("run_id", metavar="RUN")
+    _command(verbs, "runs", loop.runs, "list the runs")
 
-    compare = _command(verbs, "compare", commands.compare, "answers of base and fine-tuned model side by side")
+    compare = _command(verbs, "compare", loop.compare, "answers of base and fine-tuned model side by side")
     compare.add_argument("run_id", metavar="RUN")
     asked = compare.add_mutually_exclusive_group(required=True)
     asked.add_argument("--prompt", metavar="TEXT")

@@ -9,6 +9,7 @@ from storage.database import Database, connect
 from studio.errors import StudioError
 from studio.jobs.engine import Engines
 from studio.jobs.runs import Watcher
+from studio.jobs.suggesting import Suggester
 from studio.labeling.queue import Queues
 from studio.people.accounts import Accounts
 from studio.settings import Workspace
@@ -24,11 +25,13 @@ class Studio:
     watcher: Watcher
     accounts: Accounts
     queues: Queues
+    suggester: Suggester
 
     def close(self) -> None:
         """Let the database go, then end what the app started but its runs: ending an engine can take seconds, in which
         a second Ctrl+C may come."""
         self.watcher.stop()
+        self.suggester.stop()
         try:
             with suppress(StudioError):  # a few minutes of "last seen" are no reason to keep the database open
                 self.accounts.save()
@@ -40,4 +43,6 @@ class Studio:
 def open_studio(workspace: Workspace) -> Studio:
     """Open a workspace. Raises WorkspaceBusy, WorkspaceBroken, DiskFull."""
     db = connect(workspace.database, workspace.backups)
-    return Studio(workspace, db, Engines(workspace), Watcher(db, workspace), Accounts(db), Queues(db))
+    engines, queues = Engines(workspace), Queues(db)
+    suggester = Suggester(db, workspace, engines, queues.peek)
+    return Studio(workspace, db, engines, Watcher(db, workspace), Accounts(db), queues, suggester)

@@ -6,7 +6,6 @@
     │   ├── BadSpec            a setting out of its limits
     │   └── BadModel           a base model that cannot be loaded
     ├── Conflict               somebody saved a newer version meanwhile; both are kept
-    ├── Forbidden              the user's role does not allow this
     ├── NotFound               a name or id that is not in the workspace (exit code 2)
     ├── NotAllowed             what this user's role, or someone not logged in, may not do
     ├── WorkspaceBusy          another process owns the database
@@ -45,10 +44,6 @@ class Conflict(StudioError):
     def __init__(self, sentence: str, newest: object) -> None:
         super().__init__(sentence)
         self.newest = newest
-
-
-class Forbidden(StudioError):
-    """The user's role does not allow what was asked."""
 
 
 class NotFound(StudioError):

@@ -50,6 +50,11 @@ class Workspace:
         return self.root / "uploads"
 
     @property
+    def embeddings(self) -> Path:
+        """Folders of embedding jobs, a folder a project; each is removed when its vectors are in the database."""
+        return self.root / "embeddings"
+
+    @property
     def engines(self) -> Path:
         """Folders of inference processes; nothing in them outlives the app."""
         return self.root / "engines"

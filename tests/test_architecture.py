@@ -28,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "inference": {"studio.inference", "studio.models", "studio.contract"} | TORCH_STACK,
     "data": {"studio.data", "storage", "studio.contract"},
     "labeling": {"studio.labeling", "storage", "studio.contract"},
-    "jobs": {"studio.jobs", "storage", "studio.contract"},
+    "jobs": {"studio.jobs", "studio.labeling", "storage", "studio.contract"},
     "deploy": {"studio.deploy", "studio.jobs", "storage", "studio.contract"},
     "people": {"studio.people", "storage"},
     "context": {"studio.context", "studio.people", "studio.data", "studio.labeling", "studio.jobs", "storage"},

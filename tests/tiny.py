@@ -84,12 +84,13 @@ def make_snapshot(
     return folder
 
 
-def write_split(path: Path, conversations: Sequence[list[dict[str, str]]]) -> None:
-    """One Parquet file of whole conversations."""
+def write_split(path: Path, conversations: Sequence[list[dict[str, Any]]]) -> None:
+    """One Parquet file of whole conversations; without any `train` as the first version wrote it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    turn = pa.struct([("role", pa.string()), ("content", pa.string())])
+    flags = [("train", pa.bool_())] if any("train" in turn for turns in conversations for turn in turns) else []
+    turn = pa.struct([("role", pa.string()), ("content", pa.string()), *flags])
     names = [f"{path.stem}-{number}" for number in range(len(conversations))]
     columns = {"messages": pa.array(conversations, pa.list_(turn))}
     columns |= {key: pa.array(names, pa.string()) for key in ("example_id", "annotation_id", "group")}

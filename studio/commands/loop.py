@@ -1,60 +1,35 @@
-"""The commands of `python -m studio`: each takes the workspace and its flags and gives an Outcome.
-
-The database is held only while it is read or written, never while a run trains or a model answers, so that the app can
-be opened beside a running command. What it leaves out: printing (studio.cli).
-"""
+"""The commands of the loop: projects, import, snapshot, export, runs, comparison, doctor."""
 
 from __future__ import annotations
 
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
-from storage.database import Database, connect
 from storage.projects import create_project, find_project, get_project, list_projects
 from storage.records import Run
 from storage.runs import get_run, list_runs
 from storage.snapshots import get_snapshot
 from studio.checkup import check_up
+from studio.commands import Outcome, opened
 from studio.contract.chat import Message, conversation
 from studio.contract.events import Event
 from studio.contract.spec import TRAIN_FIELDS
 from studio.data.columns import Columns
-from studio.data.exporting import export_project, export_snapshot
 from studio.data.importing import ImportProgress, import_file
 from studio.data.readers import open_rows
 from studio.data.rows import Rejected, as_text
-from studio.data.snapshots import freeze
+from studio.data.transfers import export_project_for, export_snapshot_for, freeze_for
 from studio.errors import BadFile, BadInput, NotFound, WorkspaceBusy
 from studio.jobs.engine import Question, Sampling, open_engine, where_to_run
 from studio.jobs.processes import ask_to_stop
 from studio.jobs.runs import follow_run, resume_run, start_run, stop_run, sync_runs
+from studio.people.roles import ALONE
 from studio.settings import Workspace
 
 _PROMPTS_LIMIT = 10_000
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command gives: the object for stdout, a sentence for stderr, the exit code."""
-
-    data: Mapping[str, object]
-    message: str = ""
-    code: int = 0
-
-
-@contextmanager
-def opened(workspace: Workspace) -> Iterator[Database]:
-    """The database for the length of a `with` block. Raises WorkspaceBusy, WorkspaceBroken."""
-    db = connect(workspace.database, workspace.backups)
-    try:
-        yield db
-    finally:
-        db.close()
 
 
 def create(workspace: Workspace, flags: Namespace) -> Outcome:
@@ -71,14 +46,16 @@ def projects(workspace: Workspace, flags: Namespace) -> Outcome:
 
 def import_rows(workspace: Workspace, flags: Namespace) -> Outcome:
     """`import`: a file into a project, with the account of it."""
-    if flags.input is None and (flags.output or flags.context):
+    named = {name: getattr(flags, name) for name in ("output", "context", "a", "b", "priority")}
+    if flags.input is None and any(named.values()):
         raise BadInput("Name the input column too: --input COLUMN.")
-    columns = Columns(flags.input, flags.output, flags.context) if flags.input else None
+    columns = Columns(flags.input, **named) if flags.input else None
     with opened(workspace) as db:
         project = find_project(db, flags.name)
         report = import_file(db, project.id, flags.file, columns, on_progress=_import_progress)
     unnamed = report.rejected_count - len(report.rejected)
     more = [f"{unnamed} more rows were rejected than are named."] if unnamed else []
+    more += [f"{report.labels} labels were added to the project."] if report.labels else []
     return Outcome(
         {
             "imported": report.imported,
@@ -95,7 +72,8 @@ def snapshot(workspace: Workspace, flags: Namespace) -> Outcome:
     """`snapshot`: freeze a project."""
     with opened(workspace) as db:
         project = find_project(db, flags.name)
-        frozen = freeze(db, workspace, project.id, flags.validation, flags.test, flags.seed).snapshot
+        made = freeze_for(db, workspace, ALONE, project.id, flags.validation, flags.test, flags.seed)
+    frozen = made.snapshot
     rows = {"train": frozen.train_rows, "validation": frozen.validation_rows, "test": frozen.test_rows}
     return Outcome({"snapshot": frozen.id, **rows})
 
@@ -110,9 +88,9 @@ def export(workspace: Workspace, flags: Namespace) -> Outcome:
                 found = get_snapshot(db, flags.name)
             except NotFound:
                 raise NotFound(f"There is no snapshot of that id either. {no_project}") from None
-            rows = export_snapshot(workspace, found.id, flags.file)
+            rows = export_snapshot_for(db, workspace, ALONE, found.project_id, found.id, flags.file)
         else:
-            rows = export_project(db, project.id, flags.file)
+            rows = export_project_for(db, ALONE, project.id, flags.file)
     return Outcome({"exported": rows, "file": str(flags.file)})
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import gradio as gr
 
 from storage.records import Run
+from studio.context import Studio
 from studio.contract.chat import Message, conversation
 from studio.data.projects import get_project
 from studio.data.snapshots import SnapshotRow, read_split
 from studio.errors import BadInput, StudioError
 from studio.jobs.comparison import Pane, Panes, stream_pair
-from studio.jobs.context import Studio
 from studio.jobs.engine import Sampling, where_to_run
 from studio.jobs.runs import get_run, list_runs
 from studio.ui.components.html import empty, notice, text

@@ -1,4 +1,4 @@
-"""Data: upload a file, map its columns, preview, import with an exact account; page through the project's examples."""
+"""Data: upload a file, map its columns, preview, import with an exact account. The list of examples is find.py."""
 
 from __future__ import annotations
 
@@ -10,31 +10,45 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.data.browse import count_examples, page_examples
+from storage.records import User
+from studio.context import Studio
 from studio.data.columns import Columns
 from studio.data.importing import ImportProgress, ImportReport, import_file
+from studio.data.projects import get_project
 from studio.data.readers import Preview, preview
 from studio.errors import BadInput, StudioError
-from studio.jobs.context import Studio
-from studio.ui.components.html import bar, chip, count, empty, notice, opened, table, text
-from studio.ui.components.html import cards as make_cards
-from studio.ui.errors import told
-from studio.ui.frame import QUICK, REFRESH, Frame
+from studio.ui import find
+from studio.ui.components.html import bar, count, empty, notice, table, text
+from studio.ui.frame import QUICK, Frame
+from studio.ui.roles import least
+from studio.ui.tailored import show_to
+from studio.ui.who import current_user
 
 _log = logging.getLogger(__name__)
-_PAGE = 25
 _HEADING = (
     "<h2 class='title'>Import</h2><p class='quiet'>CSV, JSON, JSONL or Parquet. Rows with an answer become labeled "
-    "pairs; rows without one wait in Label.</p>"
+    "examples; rows without one wait in Label.</p>"
 )
 _NONE = "(none)"
 _KINDS = [".csv", ".tsv", ".json", ".jsonl", ".parquet"]
-_STATUSES = [("All", ""), ("To label", "todo"), ("Labeled", "labeled"), ("Skipped", "skipped"), ("Flagged", "flagged")]
-_STATUS_CHIPS = {
-    "todo": ("to label", ""),
-    "labeled": ("labeled", "good"),
-    "skipped": ("skipped", ""),
-    "flagged": ("flagged", "warn"),
+_MENUS = {
+    "input": "Input column",
+    "a": "Answer A column",
+    "b": "Answer B column",
+    "output": "Output column",
+    "margin": "Margin column",
+    "reason": "Reason column",
+    "context": "Context column",
+    "priority": "Priority column",
+}
+"""The menus of a mapping by the field of Columns that each names, in the order of the form."""
+
+_OF_PREFERENCES = ("a", "b", "margin", "reason")
+_OUTPUTS = {
+    "classification": "Label column",
+    "multi-label": "Labels column",
+    "rating": "Rating column",
+    "preference": "Choice column",
 }
 
 
@@ -43,35 +57,28 @@ class _Parts:
     file: gr.File
     mapping: gr.Group
     seen: gr.HTML
-    input: gr.Dropdown
-    output: gr.Dropdown
-    context: gr.Dropdown
+    menus: list[gr.Dropdown]
     work: gr.State
     start: gr.Button
     cancel: gr.Button
     account: gr.HTML
-    status: gr.Radio
-    search: gr.Textbox
-    page: gr.Number
-    listing: gr.HTML
 
 
 def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     """Lay the tab out and wire it."""
     parts = _layout()
-    _wire_import(studio, frame, parts)
-    _wire_listing(studio, frame, tab, parts)
+    listed = find.layout()
+    imported = _wire_import(studio, frame, parts)
+    find.wire(studio, frame, tab, listed, imported)
 
 
 def _layout() -> _Parts:
-    with gr.Row(elem_id="data-columns"):
+    with show_to(gr.Row(elem_id="data-columns"), "admin"):
         with gr.Column(scale=4, min_width=280):
             gr.HTML(_HEADING)
             file = gr.File(label="File", file_types=_KINDS, type="filepath", height=150, elem_id="data-file")
             with gr.Group(visible=False, elem_id="data-panel") as mapping:
-                input_column = gr.Dropdown(label="Input column", choices=[], interactive=True)
-                output_column = gr.Dropdown(label="Output column", choices=[], interactive=True)
-                context_column = gr.Dropdown(label="Context column", choices=[], interactive=True)
+                menus = [gr.Dropdown(label=label, choices=[], interactive=True) for label in _MENUS.values()]
                 work = gr.State(None)
                 with gr.Row():
                     start = gr.Button("Import", variant="primary")
@@ -79,45 +86,24 @@ def _layout() -> _Parts:
             account = gr.HTML()
         with gr.Column(scale=7, min_width=300):
             seen = gr.HTML(_no_file())
-    gr.HTML("<h2 class='title' style='margin-top:18px'>Examples</h2>")
-    with gr.Row():
-        status = gr.Radio(label="Status", choices=_STATUSES, value="", scale=3)
-        search = gr.Textbox(label="Search", placeholder="In prompts and answers", scale=2, min_width=200)
-        page = gr.Number(label="Page", value=1, minimum=1, precision=0, scale=0, min_width=100)
-    listing = make_cards()
-    return _Parts(
-        file,
-        mapping,
-        seen,
-        input_column,
-        output_column,
-        context_column,
-        work,
-        start,
-        cancel,
-        account,
-        status,
-        search,
-        page,
-        listing,
-    )
+    return _Parts(file, mapping, seen, menus, work, start, cancel, account)
 
 
-def _wire_import(studio: Studio, frame: Frame, parts: _Parts) -> None:
-    def on_file(path: str | None) -> list[object]:
+def _wire_import(studio: Studio, frame: Frame, parts: _Parts) -> gr.events.Dependency:
+    @least("admin")
+    def on_file(chosen: str | None, path: str | None) -> list[object]:
         if path is None:
-            return [gr.Group(visible=False), _no_file(), *[gr.skip()] * 3, ""]
+            return [gr.Group(visible=False), _no_file(), *[gr.skip()] * len(_MENUS), ""]
         try:
-            found = preview(Path(path))
+            task = get_project(studio.db, chosen).task if chosen else "instruction"
+            found = preview(Path(path), task=task)
         except StudioError as error:
-            return [gr.Group(visible=False), notice("bad", str(error)), *[gr.skip()] * 3, ""]
-        return [gr.Group(visible=True), preview_html(found), *_menus(found), ""]
+            return [gr.Group(visible=False), notice("bad", str(error)), *[gr.skip()] * len(_MENUS), ""]
+        return [gr.Group(visible=True), preview_html(found), *menus_for(found, task), ""]
 
-    def on_import(
-        chosen: str | None, path: str | None, input_column: str, output_column: str, context_column: str
-    ) -> Iterator[list[object]]:
-        columns = Columns(input_column, _column(output_column), _column(context_column))
-        work = _Import(studio, chosen, path, columns)
+    @least("admin")
+    def on_import(chosen: str | None, path: str | None, *named: str | None) -> Iterator[list[object]]:
+        work = _Import(studio, current_user(), chosen, path, columns_of(named))
         yield [gr.Button(interactive=False), gr.Button(visible=True), work.html(), work]
         try:
             while work.running(0.2):
@@ -126,35 +112,32 @@ def _wire_import(studio: Studio, frame: Frame, parts: _Parts) -> None:
             work.cancel()  # the page was closed: nothing is half-imported
         yield [gr.Button(interactive=True), gr.Button(visible=False), work.html(), None]
 
-    parts.file.change(
-        on_file,
-        parts.file,
-        [parts.mapping, parts.seen, parts.input, parts.output, parts.context, parts.account],
-        api_visibility="private",
-    )
+    given = [frame.project, parts.file]
+    seen = [parts.mapping, parts.seen, *parts.menus, parts.account]
+    parts.file.change(on_file, given, seen, api_visibility="private")
+    frame.project.change(on_file, given, seen, api_visibility="private", show_progress="hidden")
     shown = [parts.start, parts.cancel, parts.account, parts.work]
-    menus = [parts.input, parts.output, parts.context]
     importing = parts.start.click(
-        on_import, [frame.project, parts.file, *menus], shown, api_visibility="private", show_progress="hidden"
-    )
-    importing.then(
-        lambda *filters: _page_of(studio, *filters),
-        [frame.project, parts.status, parts.search, parts.page],
-        [parts.listing, parts.page],
-        **QUICK,
+        on_import, [*given, *parts.menus], shown, api_visibility="private", show_progress="hidden"
     )
     # Cancel only asks: the import itself says how it ended, for it may have been done by then.
-    parts.cancel.click(lambda work: work.cancel() if work else None, parts.work, None, **QUICK)
+    parts.cancel.click(least("admin")(_cancel), parts.work, None, **QUICK)
+    return importing
+
+
+def _cancel(work: _Import | None) -> None:
+    if work:
+        work.cancel()
 
 
 class _Import:
     """An import on a thread of its own, so that the handler can show progress and be cancelled."""
 
-    def __init__(self, studio: Studio, project_id: str | None, path: str | None, columns: Columns) -> None:
+    def __init__(self, studio: Studio, user: User, project_id: str | None, path: str | None, columns: Columns) -> None:
         self._progress = ImportProgress(0, 0.0)
         self._cancelled = threading.Event()
         self._result: ImportReport | StudioError | None = None
-        self._arguments = (studio, project_id, path, columns)
+        self._arguments = (studio, user, project_id, path, columns)
         self._thread = threading.Thread(target=self._work, name="import", daemon=True)
         self._thread.start()
 
@@ -180,80 +163,20 @@ class _Import:
         return not self._cancelled.is_set()
 
     def _work(self) -> None:
-        studio, project_id, path, columns = self._arguments
+        studio, user, project_id, path, columns = self._arguments
         try:
             if not project_id:
                 raise BadInput("Choose or create a project first (Projects tab).")
             if not path:
                 raise BadInput("Choose a file first.")
-            self._result = import_file(studio.db, project_id, Path(path), columns, on_progress=self._note)
+            self._result = import_file(
+                studio.db, project_id, Path(path), columns, annotator=user.name, on_progress=self._note
+            )
         except StudioError as error:
             self._result = error
         except Exception:
             _log.exception("An import failed")
             self._result = StudioError("The import failed and nothing was imported: the app's log says why.")
-
-
-def _wire_listing(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
-    filters = [frame.project, parts.status, parts.search]
-
-    @told
-    def on_page(chosen: str | None, status: str, search: str, page: float) -> tuple[str, int]:
-        return _page_of(studio, chosen, status, search, page)
-
-    gr.on(
-        [tab.select, parts.page.submit, parts.page.change],
-        on_page,
-        [*filters, parts.page],
-        [parts.listing, parts.page],
-        **REFRESH,
-    )
-    # The Label tab takes the wanted example up when it is shown.
-    parts.listing.open(_on_open, None, [frame.wanted, frame.tabs], **QUICK)
-    gr.on(
-        [frame.project.change, parts.status.change, parts.search.change],
-        lambda chosen, status, search: _page_of(studio, chosen, status, search, 1),
-        filters,
-        [parts.listing, parts.page],
-        **REFRESH,
-    )
-
-
-def _on_open(event: gr.EventData) -> tuple[str, gr.Tabs]:
-    return opened(event), gr.Tabs(selected="label")
-
-
-def _page_of(studio: Studio, chosen: str | None, status: str, search: str, page: float | None) -> tuple[str, int]:
-    """The listing, and the page number mended where it is none."""
-    number = max(1, int(page or 1))
-    return listing_html(studio, chosen, status, search, number), number
-
-
-def listing_html(studio: Studio, project_id: str | None, status: str, search: str, page: int) -> str:
-    """A page of the project's examples with the answer that stands."""
-    if not project_id:
-        return empty("No project chosen", "Choose one above, or create one in the Projects tab.")
-    counts = count_examples(studio.db, project_id)
-    rows = page_examples(studio.db, project_id, status or None, search or "", (page - 1) * _PAGE, _PAGE)
-    if not counts.total:
-        return empty(
-            "No examples yet", "Import a file above. A column of prompts is enough: answers are written in Label."
-        )
-    if not rows:
-        return empty("Nothing here", "No example fits this search on this page.")
-    body = "".join(
-        f'<tr><td class="num">{example.position}</td><td><button type="button" class="link" '
-        f'data-id="{text(example.id)}" title="Open in Label">{text(_short(example.text))}</button></td>'
-        f"<td>{text(_short(answer))}</td><td>{chip(*_STATUS_CHIPS[example.status])}</td>"
-        f'<td class="source">{text(example.source)}</td></tr>'
-        for example, answer in rows
-    )
-    head = '<th class="num">#</th><th>Input</th><th>Answer</th><th>Status</th><th>Source</th>'
-    line = f"{counts.total:,} examples · {counts.labeled:,} labeled · {counts.todo:,} to label · page {page}"
-    return (
-        f'<p class="quiet" style="margin-bottom:8px">{line}</p><div class="table"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
 
 
 def preview_html(found: Preview) -> str:
@@ -279,18 +202,24 @@ def account_html(report: ImportReport) -> str:
     return notice("warn" if report.rejected_count else "good", sentence, [*report.notes, *details])
 
 
-def _menus(found: Preview) -> list[gr.Dropdown]:
+def menus_for(found: Preview, task: str) -> list[gr.Dropdown]:
+    """The menus of a mapping for a file and a task, with what its column names say chosen."""
     guessed = found.guessed or Columns(found.columns[0])
-    optional = [_NONE, *found.columns]
-    return [
-        gr.Dropdown(choices=list(found.columns), value=guessed.input),
-        gr.Dropdown(choices=optional, value=guessed.output or _NONE),
-        gr.Dropdown(choices=optional, value=guessed.context or _NONE),
-    ]
+    made = []
+    for field, label in _MENUS.items():
+        needed = field == "input" or (field in ("a", "b") and task == "preference")
+        choices = list(found.columns) if needed else [_NONE, *found.columns]
+        value = getattr(guessed, field) or (found.columns[0] if needed else _NONE)
+        visible = task == "preference" or field not in _OF_PREFERENCES
+        label = _OUTPUTS.get(task, label) if field == "output" else label
+        made.append(gr.Dropdown(label=label, choices=choices, value=value, visible=visible))
+    return made
 
 
-def _column(chosen: str) -> str | None:
-    return None if chosen == _NONE else chosen
+def columns_of(named: tuple[str | None, ...]) -> Columns:
+    """What the menus name, in their order."""
+    chosen = {field: None if name == _NONE else name for field, name in zip(_MENUS, named, strict=True)}
+    return Columns(str(chosen.pop("input") or ""), **chosen)
 
 
 def _short(value: str, limit: int = 280) -> str:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import gradio as gr
 
 from storage.records import Snapshot
+from studio.context import Studio
 from studio.data.browse import count_examples, list_snapshots
-from studio.data.exporting import export_snapshot
-from studio.data.snapshots import freeze, read_split
+from studio.data.snapshots import read_split
+from studio.data.transfers import export_snapshot_for, freeze_for
 from studio.errors import BadInput
-from studio.jobs.context import Studio
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import chip, count, empty, moment, opened, table, text
 from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, REFRESH, Frame
+from studio.ui.who import current_user
 
 _PAGE = 25
 
@@ -79,9 +80,11 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_freeze(chosen: str | None, validation: float, test: float, seed: float) -> list[object]:
         if not chosen:
             raise BadInput("Choose or create a project first (Projects tab).")
-        frozen = freeze(studio.db, studio.workspace, chosen, validation, test, int(seed or 0))
+        frozen = freeze_for(studio.db, studio.workspace, current_user(), chosen, validation, test, int(seed or 0))
         made = frozen.snapshot
-        say(f"Frozen as v{made.version}." if frozen.created else f"Nothing has changed: this is v{made.version}.")
+        ties = f" {count(frozen.ties, 'tie')} left out: a tie prefers neither answer." if frozen.ties else ""
+        done = f"Frozen as v{made.version}." if frozen.created else f"Nothing has changed: this is v{made.version}."
+        say(done + ties)
         return _listed(studio, chosen, made.id)
 
     def on_open(chosen: str | None, event: gr.EventData) -> list[object]:
@@ -92,11 +95,11 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
         return rows_html(studio, snapshot, split, max(1, int(page or 1)))
 
     @told
-    def on_export(snapshot: str, kind: str) -> gr.File:
+    def on_export(chosen: str | None, snapshot: str, kind: str) -> gr.File:
         if not snapshot:
             raise BadInput("Freeze a snapshot first: there is nothing to export yet.")
         path = studio.workspace.uploads / f"{snapshot}.{kind}"
-        export_snapshot(studio.workspace, snapshot, path)
+        export_snapshot_for(studio.db, studio.workspace, current_user(), chosen or "", snapshot, path)
         return gr.File(value=str(path), visible=True)
 
     parts.freeze.click(
@@ -115,7 +118,8 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
         [parts.page, parts.exported],
         **REFRESH,
     )
-    parts.export.click(on_export, [parts.snapshot, parts.kind], parts.exported, api_visibility="private")
+    asked = [frame.project, parts.snapshot, parts.kind]
+    parts.export.click(on_export, asked, parts.exported, api_visibility="private")
 
 
 def _listed(studio: Studio, chosen: str | None, snapshot: str) -> list[object]:

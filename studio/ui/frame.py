@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from studio.context import Studio
 from studio.data.projects import list_projects
-from studio.jobs.context import Studio
 
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private"}
 """For events whose handler takes milliseconds: past the queue, and no endpoint of the public API."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gradio as gr
 
+from studio.context import Studio
 from studio.data.projects import get_project
 from studio.errors import NotFound
-from studio.jobs.context import Studio
 from studio.ui.components.label_desk import desk_value, label_desk
 from studio.ui.frame import REFRESH, Frame
 
@@ -17,8 +17,8 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
         with gr.Column(scale=4, min_width=320):
             desk = label_desk()
         with gr.Column(scale=1, min_width=240, visible=False, elem_id="guidelines") as side:
-            with gr.Accordion("Guidelines", open=True):
-                guidelines = gr.Markdown("")
+            gr.HTML("<h2 class='side-title'>Guidelines</h2>")
+            guidelines = gr.Markdown("")
 
     def on_show(chosen: str | None, wanted: str) -> tuple[object, ...]:
         words = guidelines_of(studio, chosen)

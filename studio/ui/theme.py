@@ -85,7 +85,14 @@ THEME = gr.themes.Base(
 )
 
 STYLESHEET = "\n".join(
-    path.read_text(encoding="utf-8") for path in (_FOLDER / "studio.css", _FOLDER / "components" / "label_desk.css")
+    (_FOLDER / path).read_text(encoding="utf-8")
+    for path in (
+        "studio.css",
+        "components/label_desk.css",
+        "components/find_list.css",
+        "components/review_desk.css",
+        "components/team.css",
+    )
 )
 
 # Times are written in UTC and shown in the reader's own zone.

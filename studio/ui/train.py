@@ -6,18 +6,20 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from studio.context import Studio
 from studio.contract.events import ACTIVE_STATES
 from studio.contract.spec import STARTER, TrainSpec
 from studio.data.browse import list_snapshots
 from studio.errors import BadInput, StudioError
-from studio.jobs.context import Studio
+from studio.jobs.on_behalf import resume_run_for, start_run_for, stop_run_for
 from studio.jobs.plan import plan_run
-from studio.jobs.runs import get_run, list_runs, resume_run, start_run, stop_run
+from studio.jobs.runs import get_run, list_runs
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import empty, notice, opened
 from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.train_views import RunView, plan_html, run_view, runs_html
+from studio.ui.who import current_user
 
 _DEFAULTS = {name: field.default for name, field in TrainSpec.model_fields.items()}
 _SETTINGS = ("epochs", "max_steps", "learning_rate", "batch_size", "lora_rank", "max_length", "seed")
@@ -127,18 +129,18 @@ def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_start(chosen: str | None, snapshot: str | None, base_model: str, *settings: float) -> list[object]:
         if not snapshot:
             raise BadInput("Freeze a snapshot first (Datasets tab): training needs frozen data.")
-        run = start_run(studio.db, studio.workspace, snapshot, base_model, _given(settings), chosen)
+        run = start_run_for(studio.db, studio.workspace, current_user(), snapshot, base_model, _given(settings), chosen)
         return _shown(studio, chosen, run.id, ())
 
     @told
     def on_stop(chosen: str | None, run: str) -> list[object]:
-        stop_run(studio.db, studio.workspace, run)
+        stop_run_for(studio.db, studio.workspace, current_user(), run)
         say("Stopping: a checkpoint is written at the next step.")
         return _shown(studio, chosen, run, ())
 
     @told
     def on_resume(chosen: str | None, run: str) -> list[object]:
-        resume_run(studio.db, studio.workspace, run)
+        resume_run_for(studio.db, studio.workspace, current_user(), run)
         return _shown(studio, chosen, run, ())
 
     def on_open(chosen: str | None, event: gr.EventData) -> list[object]:

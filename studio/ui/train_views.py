@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from storage.records import Run, RunEvent
+from studio.context import Studio
 from studio.contract.events import ACTIVE_STATES
-from studio.jobs.context import Studio
 from studio.jobs.plan import Plan
 from studio.jobs.runs import list_events, run_log
 from studio.ui.components.curve import curve

@@ -47,7 +47,7 @@ class Served:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
-                if httpx.get(self.url, trust_env=False).status_code == 200:
+                if httpx.get(self.url + "/login", trust_env=False, follow_redirects=True).status_code == 200:
                     return
             except httpx.HTTPError:
                 assert self.process.poll() is None, (self.workspace.parent / "app.log").read_text()

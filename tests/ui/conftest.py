@@ -10,14 +10,16 @@ from html.parser import HTMLParser
 import pytest
 
 from storage.records import Run, RunEvent
-from studio.jobs.context import Studio, open_studio
+from studio.context import Studio, open_studio
 from studio.settings import Workspace
 
 EVIL = """'"><img src=x onerror=alert(1)><script>alert(1)</script>&lt;b&gt; ${7*7} {{x}}"""
 WHEN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 ALLOWED = {
     *("div", "p", "strong", "b", "h2", "h3", "span", "ul", "li", "details", "summary", "dl", "dt", "dd", "pre", "br"),
+    *("aside", "nav", "ol", "ins", "del", "kbd", "label", "input", "output"),
     *("table", "thead", "tbody", "tr", "th", "td", "button", "time", "svg", "line", "text", "polyline", "circle"),
+    *("small", "i", "input"),
 }
 
 
@@ -34,7 +36,7 @@ class Markup(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("br",):
+        if tag not in ("br", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

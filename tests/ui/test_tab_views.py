@@ -8,12 +8,12 @@ import pytest
 
 from storage.projects import archive_project, create_project
 from storage.records import Snapshot
+from studio.context import Studio
 from studio.data.importing import ImportReport, import_file
 from studio.data.readers import Preview, preview
 from studio.data.rows import Rejected
 from studio.data.snapshots import freeze
 from studio.jobs.comparison import Pane
-from studio.jobs.context import Studio
 from studio.jobs.engine import Answer, Weights
 from studio.ui import compare, data, datasets, label, projects
 from studio.ui.app import build_ui, device_line
@@ -25,34 +25,12 @@ def filled(studio: Studio, tmp_path: Path) -> str:
     """The id of a project with a hostile name, thirty labeled hostile pairs and one prompt to label."""
     import json
 
-    project = create_project(studio.db, EVIL[:100], "chat", EVIL, EVIL)
+    project = create_project(studio.db, EVIL[:100], "instruction", EVIL, EVIL)
     rows = [{"prompt": f"{n} {EVIL}", "response": f"{n} {EVIL}"} for n in range(30)] + [{"prompt": EVIL}]
     file = tmp_path / "evil<b>.jsonl"
     file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     import_file(studio.db, project.id, file)
     return project.id
-
-
-def test_the_listing_shows_a_page_of_text(studio: Studio, filled: str) -> None:
-    first = data.listing_html(studio, filled, "", "", 1)
-    second = data.listing_html(studio, filled, "", "", 2)
-    assert "31 examples · 30 labeled · 1 to label · page 1" in read(first)
-    assert (len(tags(first, "tr")), len(tags(second, "tr"))) == (26, 7)
-    assert EVIL in read(second) and "evil<b>.jsonl" in read(second)
-
-
-def test_the_listing_is_filtered_and_searched_without_a_wildcard(studio: Studio, filled: str) -> None:
-    assert len(tags(data.listing_html(studio, filled, "todo", "", 1), "tr")) == 2
-    assert len(tags(data.listing_html(studio, filled, "", "29 '", 1), "tr")) == 2
-    for nothing in ("%", "_" * 5, "'; DROP TABLE examples; --"):
-        assert "Nothing here" in read(data.listing_html(studio, filled, "", nothing, 1))
-    assert "Nothing here" in read(data.listing_html(studio, filled, "", "", 99))
-
-
-def test_without_a_project_or_examples_the_listing_says_what_to_do(studio: Studio) -> None:
-    assert "Projects tab" in read(data.listing_html(studio, None, "", "", 1))
-    new = create_project(studio.db, "New")
-    assert "Import a file" in read(data.listing_html(studio, new.id, "", "", 1))
 
 
 def test_a_preview_is_text(tmp_path: Path) -> None:

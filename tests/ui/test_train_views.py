@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from storage.runs import NewEvent, create_run, get_run, take_up_events
+from studio.context import Studio
 from studio.contract.spec import TrainSpec
-from studio.jobs.context import Studio
 from studio.jobs.devices import Device
 from studio.jobs.plan import Plan
 from studio.ui.train_views import RunView, log_html, plan_html, run_view, runs_html, samples_html, summary_html

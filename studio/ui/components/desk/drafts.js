@@ -1,0 +1,91 @@
+// What is being typed is never lost: kept in this browser at once, on the server 400 ms later, sent again when a
+// connection is back. `touched` counts the edits of the card in hand; a refresh must not repaint a touched card.
+
+const DEBOUNCE = 400, RETRY = 2000; // ms
+let touched = 0, sent = 0, draftTimer = 0, retryTimer = 0;
+let offline = false, pending = null; // an act that waits for the connection
+
+const draftName = (id) => `sft-draft-${user ? user.name : ''}-${id}`;
+const localDraft = (id) => {
+  try { return JSON.parse(store.get(draftName(id))); } catch { return null; }
+};
+const forget = (id) => { store.drop(draftName(id)); if (store.get(atName()) === id) store.drop(atName()); };
+const atName = () => `sft-at-${project}`;
+
+const WORDS = { saving: 'Saving draft…', saved: '✓ Draft saved', offline: 'Draft kept in this browser', '': '' };
+const markDraft = (state) => {
+  root.dataset.draft = state;
+  const tick = root.querySelector('.desk-tick');
+  if (tick) set(tick, WORDS[state]);
+};
+
+// Called by a form at each edit.
+const typed = () => {
+  if (!desk?.card) return;
+  touched += 1;
+  store.set(draftName(desk.card.id), JSON.stringify(form.read()));
+  store.set(atName(), desk.card.id);
+  if (pending) dropPending();
+  if (sayLine.textContent) say('');
+  if (root.dataset.draft !== 'saving') markDraft(offline ? 'offline' : 'saving');
+  clearTimeout(draftTimer);
+  draftTimer = setTimeout(keepDraft, DEBOUNCE);
+  showSuggestionState();
+};
+
+// Sends the draft of the card in hand; resolves when the server has it or cannot be reached.
+const keepDraft = async () => {
+  clearTimeout(draftTimer);
+  draftTimer = 0;
+  const card = desk?.card;
+  if (!card || !form || touched === sent) return;
+  const answer = form.read(), text = JSON.stringify(answer), edits = touched, mine = draftName(card.id);
+  try {
+    await write('draft', { example: card.id, ...answer });
+    if (store.get(mine) === text) store.drop(mine);
+    connected();
+    if (desk?.card?.id !== card.id) return;
+    sent = Math.max(sent, edits);
+    if (touched === edits) markDraft('saved');
+  } catch (error) {
+    if (!error.told) { disconnected(); return; }
+    markDraft('offline');
+    say(`${error.message} Your text is kept in this browser.`, 'bad');
+  }
+};
+// Before something replaces the card, what was typed is put in front of the requests that follow.
+const flushDraft = () => { if (draftTimer || touched !== sent) keepDraft(); };
+
+const barWords = el('span', {}), barStop = button('Do not send it', () => { dropPending(); say('It was not sent. Your text is still here.'); });
+const bar = el('div', { class: 'desk-offline', role: 'alert', hidden: true }, barWords, el('span', { class: 'grow' }), barStop, button('Try now', () => retry()));
+const showBar = () => {
+  bar.hidden = !offline;
+  barStop.hidden = !pending;
+  set(barWords, pending
+    ? `No connection to the studio. Your ${pending.action} is not saved yet: it is sent by itself when the studio is back.`
+    : 'No connection to the studio. What you type is kept in this browser and saved when the studio is back.');
+};
+const dropPending = () => { pending = null; if (offline) showBar(); };
+
+const disconnected = () => {
+  offline = true;
+  if (touched !== sent || pending) markDraft('offline');
+  showBar();
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(retry, RETRY);
+};
+const connected = () => {
+  if (!offline) return;
+  offline = false;
+  clearTimeout(retryTimer);
+  showBar();
+  say('Connected again: everything is saved.', 'good');
+};
+const retry = async () => {
+  clearTimeout(retryTimer);
+  if (!offline || busy || !element.isConnected) return;
+  if (pending) { send(pending); return; }
+  if (touched !== sent) { await keepDraft(); return; }
+  try { await ask('keys'); connected(); if (!desk) load(); } catch (error) { if (error.told) connected(); else disconnected(); }
+};
+window.addEventListener('online', retry);

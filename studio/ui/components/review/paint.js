@@ -1,0 +1,128 @@
+// The reviewer's screen as nodes, and the keys. Painted anew for each example; a text being written is kept.
+
+const commentField = el('textarea', { id: 'review-comment', rows: 3, dir: 'auto', 'aria-keyshortcuts': 'Control+Enter' });
+const topRow = el('div', { class: 'review-top' });
+
+const paintTop = () => {
+  const counts = { all: null, pending: waiting?.pending, flagged: waiting?.flagged, differing: waiting?.differing };
+  const kinds = el('div', { class: 'switch', role: 'group', 'aria-label': 'What to review' }, Object.keys(WORDS).map((kind) =>
+    button(WORDS[kind] + (counts[kind] ? ` ${counts[kind].toLocaleString('en')}` : ''), () => { scope = { ...scope, kind }; load(); }, { 'aria-pressed': String(scope.kind === kind) })));
+  const names = [...new Set([...bulk.filter((one) => one.annotator).map((one) => one.annotator), scope.annotator])].filter(Boolean).sort();
+  const select = el('select', { 'aria-label': 'Annotator', onchange: () => { scope = { ...scope, annotator: select.value }; load(); } },
+    el('option', { value: '' }, 'every annotator'), names.map((name) => el('option', { value: name, selected: name === scope.annotator }, name)));
+  topRow.replaceChildren(kinds, select, el('span', { class: 'grow' }),
+    button('Accept many…', showBulk, { class: 'tool', disabled: !bulk.length }),
+    button([el('span', {}, 'Undo'), kbd('undo')], undo, { class: 'tool', 'aria-label': 'Undo my last decision', 'aria-keyshortcuts': ariaKey('undo') }),
+    button([el('span', {}, 'Keys'), el('kbd', { 'aria-hidden': 'true' }, '?')], showKeysHelp, { class: 'tool' }));
+};
+
+const act1 = (words, key, run, className = '', extra = {}) => button([el('span', {}, words), el('kbd', { 'aria-hidden': 'true' }, key)], run, { class: className, 'aria-keyshortcuts': key, ...extra });
+
+const actionsNode = () => {
+  const answer = about();
+  if (!canDecide()) {
+    const who = item.returned_to || 'the annotators';
+    return el('p', { class: 'quiet' }, item.status === 'todo' ? `This example is with ${who}: it can be reviewed once it is answered.` : 'No answer to this example stands.');
+  }
+  const aside = answer.action !== 'submit';
+  return el('div', { class: 'desk-buttons' },
+    act1(aside ? 'Put aside' : item.answers.length > 1 ? 'Accept the chosen one' : 'Accept', 'A', accept, 'first'),
+    act1(aside ? 'Write the answer' : 'Edit', 'E', edit), act1('Send back', 'R', sendBack), act1('Next', 'N', pass),
+    aside ? null : act1(item.gold ? 'Not gold' : 'Gold', 'G', gold));
+};
+// Ids of a form are those of the Label tab's form too, and an id may stand in a page once.
+const ownIds = (node) => {
+  const put = (element, name) => { if (element.hasAttribute(name)) element.setAttribute(name, element.getAttribute(name).split(' ').map((id) => 'review-' + id).join(' ')); };
+  for (const one of [node, ...node.querySelectorAll('*')]) for (const name of ['id', 'for', 'aria-labelledby', 'aria-describedby']) put(one, name);
+  return node;
+};
+const editNode = () => {
+  form = makeForm();
+  form.show?.(item);
+  const given = about();
+  form.write({ response: given.response || '', value: given.value || '' }, item);
+  return el('div', { class: 'review-work', role: 'group', 'aria-label': 'Edit' }, ownIds(form.node),
+    el('div', { class: 'desk-buttons' }, act1('Save', 'Ctrl ↵', save, 'first', { 'aria-keyshortcuts': 'Control+Enter' }), act1('Leave', 'Esc', leave, '', { 'aria-keyshortcuts': 'Escape' })));
+};
+const returnNode = () => {
+  commentField.value = '';
+  const to = about().source === 'import' ? 'whoever takes it next' : about().by;
+  return el('div', { class: 'review-work' }, el('label', { for: 'review-comment' }, `What should be different (for ${to})`), commentField,
+    el('div', { class: 'desk-buttons' }, act1('Send back', 'Ctrl ↵', save, 'first', { 'aria-keyshortcuts': 'Control+Enter' }), act1('Leave', 'Esc', leave, '', { 'aria-keyshortcuts': 'Escape' })));
+};
+const clashNode = () => el('div', { class: 'desk-conflict', role: 'group', 'aria-label': 'This example changed' }, el('p', { role: 'alert' }, clash.message),
+  clash.before === clash.now ? null : both(wordDiff(clash.before, clash.now)));
+
+const answersNode = () => {
+  const several = item.answers.length > 1, base = several ? textOf(item.answers[chosen]) : null;
+  const nodes = item.answers.map((answer, index) => answerNode(answer, index, { chosen: index === chosen, several, against: several && index !== chosen ? base : null, onchoose: choose }));
+  return el('div', { class: 'review-answers' + (several ? ' several' : '') }, nodes.length ? nodes : el('p', { class: 'quiet' }, 'No answer stands.'));
+};
+const stateNode = () => el('div', { class: 'desk-heading' }, el('span', { class: 'label' }, item.answers.length > 1 ? plural(item.answers.length, 'answer') : 'Answer'),
+  item.status === 'flagged' ? el('span', { class: 'chip warn' }, 'flagged') : null,
+  item.differs ? el('span', { class: 'chip warn' }, 'annotators differ') : null,
+  item.review === 'accepted' ? el('span', { class: 'chip good' }, 'accepted') : null,
+  item.review === 'returned' ? el('span', { class: 'chip' }, 'sent back') : null,
+  item.gold ? el('span', { class: 'chip busy' }, 'gold') : null);
+
+const emptyNode = () => {
+  const words = !project ? ['No project chosen', 'Choose a project above, or create one in the Projects tab.']
+    : scope.kind !== 'all' || scope.annotator ? ['Nothing of this kind waits', 'Choose another kind above, or every annotator.']
+      : task && !task.review ? ['Nothing waits for a reviewer', 'Flagged examples and annotators who differ come here. To look at every answer, ask for a review in the project’s settings (Projects tab).']
+        : ['All reviewed', 'New answers come here as they are given.'];
+  return el('div', { class: 'empty' }, el('strong', {}, words[0]), el('p', {}, words[1]));
+};
+
+let workNode = null;
+const paint = ({ keepForm = false, focus = true } = {}) => {
+  root = element.querySelector('.desk') || element.appendChild(el('div', { class: 'desk review' }));
+  const elsewhere = writesText(document.activeElement) && !root.contains(document.activeElement);
+  paintTop();
+  topRow.hidden = !project;
+  if (!item) { form = workNode = null; root.replaceChildren(topRow, emptyNode(), el('div', { class: 'desk-line' }, sayLine)); return; }
+  if (!keepForm || !workNode) { form = null; workNode = mode === 'edit' ? editNode() : mode === 'return' ? returnNode() : null; }
+  const standing = item.answers.length ? textOf(item.answers[chosen]) : null;
+  const example = exampleNode(item);
+  root.replaceChildren(topRow, el('div', { class: 'review-columns' + (item.answers.length > 1 ? ' stack' : ''), 'data-example': item.id },
+    example, el('section', { class: 'review-side', 'aria-label': 'Answers' }, clash ? clashNode() : null, stateNode(), answersNode(),
+      mode === 'look' ? actionsNode() : workNode, el('div', { class: 'desk-line' }, sayLine), ...pastNode(item, standing))),
+    following ? el('p', { class: 'quiet review-next' }, 'Next: ' + short(following.turns.at(-1)?.content || '', 110)) : '');
+  if (!focus || elsewhere || element.offsetParent === null) return;
+  if (mode === 'edit') form.focus(); else if (mode === 'return') commentField.focus(); else example.focus({ preventScroll: true });
+};
+
+// Listens on the document, so that the keys act wherever the focus is; only while the desk is on screen.
+const onKey = (event) => {
+  if (!element.isConnected) { document.removeEventListener('keydown', onKey); return; }
+  if (element.offsetParent === null || event.isComposing || event.repeat || !project || root.querySelector('dialog[open]')) return;
+  const key = keyOf(event), focused = document.activeElement, inside = root.contains(focused);
+  if (!inside && writesText(focused)) return;
+  const writes = writesText(focused) || (inside && focused.type === 'search');
+  const run = runOf(key, writes);
+  if (!run) return;
+  event.preventDefault();
+  event.stopPropagation();
+  run();
+};
+const runOf = (key, writes) => {
+  if (key === keys.undo) return undo;
+  if (key === 'Escape' && mode !== 'look') return leave;
+  if (key === keys.submit && mode !== 'look') return save;
+  if (writes || !isPlain(key)) return null;
+  const digit = /^[0-9]$/.test(key) ? (Number(key) + 9) % 10 : -1;
+  if (mode === 'edit') return digit >= 0 && form.choose ? () => form.choose(digit) : null;
+  if (digit >= 0 && mode === 'look') return () => choose(digit);
+  return mode === 'look' ? { A: accept, E: edit, R: sendBack, N: pass, G: gold, '?': showKeysHelp }[key.replace('Shift+', '')] : null;
+};
+document.addEventListener('keydown', onKey, true);
+
+const follow = () => {
+  const [name, id] = (props.value || '').split('#');
+  if (name !== project) { waiting = null; bulk = []; scope = { kind: 'all', annotator: '' }; }
+  else if (mode !== 'look' && !id) return;   // looking at another tab must not lose what is being written
+  project = name;
+  load(0, id);
+};
+watch('value', follow);
+loadKeys();
+follow();

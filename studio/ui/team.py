@@ -1,0 +1,233 @@
+"""Team: annotators' figures, how far they agree, and which labels are likely wrong. Views are in team_views."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.context import Studio
+from studio.data.projects import get_project
+from studio.errors import BadInput, StudioError
+from studio.jobs.embedding import embed_project
+from studio.labeling.agreement import agreement
+from studio.labeling.dashboard import dashboard
+from studio.labeling.label_quality import QualityReport, embedded, find_suspects, look_again
+from studio.ui.components.html import bar, count, empty, notice
+from studio.ui.components.tables import chosen_ids, chosen_table, sorted_table
+from studio.ui.errors import say, told
+from studio.ui.frame import QUICK, REFRESH, Frame
+from studio.ui.team_views import agreement_html, dashboard_html, quality_html, suspects_html
+from studio.ui.who import current_user
+
+_log = logging.getLogger(__name__)
+_BY_LABEL = ("classification", "multi-label", "rating", "preference")
+_NO_PROJECT = empty("No project chosen", "Choose one above, or create one in the Projects tab.")
+_COUNTING = '<p class="quiet" role="status">Counting how far annotators agree…</p>'
+
+
+@dataclass(frozen=True)
+class _Parts:
+    people: gr.HTML
+    agreement: gr.HTML
+    quality: gr.Column
+    embed: gr.Button
+    find: gr.Button
+    cancel: gr.Button
+    work: gr.State
+    account: gr.HTML
+    suspects: gr.HTML
+
+    @property
+    def running(self) -> list[gr.components.Component]:
+        """What changes while something runs."""
+        return [self.embed, self.find, self.cancel, self.account, self.suspects, self.work]  # type: ignore[list-item]
+
+
+def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
+    """Lay the tab out and wire it."""
+    parts = _layout()
+    _wire_figures(studio, frame, tab, parts)
+    _wire_quality(studio, frame, tab, parts)
+
+
+def _layout() -> _Parts:
+    gr.HTML("<h2 class='title'>Annotators</h2>")
+    people = sorted_table()
+    gr.HTML("<h2 class='title' style='margin-top:18px'>Agreement</h2>")
+    agreed = sorted_table()
+    with gr.Column(visible=False) as quality:
+        gr.HTML(
+            "<h2 class='title' style='margin-top:18px'>Label quality</h2><p class='quiet'>A model learns the labels "
+            "from the examples' vectors and tells which it would not expect. “Look again” puts an example back "
+            "into the queue; its answer stays in its history.</p>"
+        )
+        with gr.Row():
+            embed = gr.Button("Embed the examples", scale=0, min_width=190)
+            find = gr.Button("Find likely wrong labels", variant="primary", scale=0, min_width=220)
+            cancel = gr.Button("Cancel", visible=False, scale=0, min_width=110)
+        work = gr.State(None)
+        account = gr.HTML()
+        suspects = chosen_table()
+    return _Parts(people, agreed, quality, embed, find, cancel, work, account, suspects)
+
+
+def _wire_figures(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
+    def on_show(chosen: str | None) -> list[object]:
+        return [figures_of(studio, chosen), _COUNTING if chosen else ""]
+
+    @told
+    def on_count(chosen: str | None) -> list[object]:
+        return counted(studio, chosen)
+
+    shown = [parts.people, parts.agreement]
+    showing = gr.on([tab.select, frame.project.change], on_show, frame.project, shown, **REFRESH)
+    # The second step takes seconds at 100,000 answers, so it goes through the queue; the first is shown by then.
+    showing.then(on_count, frame.project, shown, api_visibility="private", show_progress="hidden")
+
+
+def _wire_quality(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
+    def on_show(chosen: str | None, work: _Work | None) -> list[object]:
+        return quality_of(studio, chosen, work)
+
+    def on_embed(chosen: str | None) -> Iterator[list[object]]:
+        yield from _follow(studio, chosen, _Work(lambda work: _embed(studio, chosen, work)))
+
+    def on_find(chosen: str | None) -> Iterator[list[object]]:
+        yield from _follow(studio, chosen, _Work(lambda work: find_suspects(studio.db, _named(chosen), work.note)))
+
+    @told
+    def on_again(chosen: str | None, event: gr.EventData) -> list[object]:
+        number = look_again(studio.db, current_user(), _named(chosen), chosen_ids(event))
+        say(f"{count(number, 'example')} put back into the queue.")
+        return [notice("good", f"{count(number, 'example')} put back: find again when they are answered."), ""]
+
+    shown = [parts.quality, parts.embed, parts.find, parts.account, parts.suspects]
+    gr.on([tab.select, frame.project.change], on_show, [frame.project, parts.work], shown, **REFRESH)
+    slow: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    parts.embed.click(on_embed, frame.project, parts.running, **slow)
+    parts.find.click(on_find, frame.project, parts.running, **slow)
+    parts.cancel.click(lambda work: work.cancel() if work else None, parts.work, None, **QUICK)
+    parts.suspects.chosen(on_again, frame.project, [parts.account, parts.suspects], **QUICK)
+
+
+class _Work:
+    """Something slow on a thread of its own, so that the handler can show progress and be cancelled."""
+
+    def __init__(self, run: Callable[[_Work], QualityReport | str]) -> None:
+        self._run, self._cancelled = run, threading.Event()
+        self._said: tuple[float, str] = (0.0, "Starting")
+        self.result: QualityReport | str | StudioError | None = None
+        self._thread = threading.Thread(target=self._work, name="label-quality", daemon=True)
+        self._thread.start()
+
+    def running(self, seconds: float) -> bool:
+        """Wait a little; whether it is still at work."""
+        self._thread.join(seconds)
+        return self._thread.is_alive()
+
+    def cancel(self) -> None:
+        """Ask it to end."""
+        self._cancelled.set()
+
+    def html(self) -> str:
+        """Progress while it runs, the account afterwards."""
+        if isinstance(self.result, StudioError):
+            return notice("bad", str(self.result))
+        if isinstance(self.result, QualityReport):
+            return quality_html(self.result)
+        return notice("good", self.result) if self.result is not None else bar(*self._said)
+
+    def cancelled(self) -> bool:
+        """Whether it was asked to end."""
+        return self._cancelled.is_set()
+
+    def note(self, fraction: float, words: str) -> bool:
+        """Say how far it is; whether to go on."""
+        self._said = (fraction, words)
+        return not self._cancelled.is_set()
+
+    def _work(self) -> None:
+        try:
+            self.result = self._run(self)
+        except StudioError as error:
+            self.result = error
+        except Exception:
+            _log.exception("Looking through the labels failed")
+            self.result = StudioError("This failed and nothing was changed: the app's log says why.")
+
+
+def _follow(studio: Studio, chosen: str | None, work: _Work) -> Iterator[list[object]]:
+    """Values of `_Parts.running` until the work has ended; closing the page ends it."""
+    busy, idle = gr.Button(interactive=False), gr.Button(visible=True)
+    yield [busy, busy, idle, work.html(), "", work]
+    try:
+        while work.running(0.3):
+            yield [gr.skip(), gr.skip(), gr.skip(), work.html(), gr.skip(), gr.skip()]
+    finally:
+        work.cancel()
+    report = work.result
+    suspects = suspects_html(report) if isinstance(report, QualityReport) else ""
+    yield [*_buttons(studio, chosen), gr.Button(visible=False), work.html(), suspects, None]
+
+
+def _embed(studio: Studio, chosen: str | None, work: _Work) -> str:
+    def progress(done: int, of: int) -> None:
+        work.note(done / max(1, of), f"Embedding: {done:,} of {of:,} examples")
+
+    work.note(0.0, "Embedding: starting the encoder")
+    added = embed_project(studio.db, studio.workspace, _named(chosen), progress, work.cancelled)
+    return f"{count(added, 'example')} embedded."
+
+
+def figures_of(studio: Studio, project_id: str | None) -> str:
+    """Annotators' figures without agreement, which takes longer."""
+    if not project_id:
+        return _NO_PROJECT
+    return dashboard_html(dashboard(studio.db, project_id), _is_text(studio, project_id))
+
+
+def counted(studio: Studio, project_id: str | None) -> list[object]:
+    """Annotators' figures and agreement."""
+    if not project_id:
+        return [_NO_PROJECT, ""]
+    found = agreement(studio.db, project_id)
+    people = dashboard_html(dashboard(studio.db, project_id, found), _is_text(studio, project_id))
+    return [people, agreement_html(found)]
+
+
+def quality_of(studio: Studio, project_id: str | None, work: _Work | None) -> list[object]:
+    """Whether label quality is for this project, and what it needs first."""
+    if not project_id or get_project(studio.db, project_id).task != "classification":
+        return [gr.Column(visible=False), *[gr.skip()] * 4]
+    if work is not None and work.result is None:
+        return [gr.Column(visible=True), *[gr.skip()] * 4]
+    labeled, vectors = embedded(studio.db, project_id)
+    missing = labeled - vectors
+    said = ""
+    if not labeled:
+        said = empty("Nothing is labeled yet", "Label or import examples first.")
+    elif missing:
+        said = notice(
+            "", f"{count(missing, 'labeled example')} of {labeled:,} have no vector yet: embed the examples first."
+        )
+    return [gr.Column(visible=True), *_buttons(studio, project_id), said, ""]
+
+
+def _buttons(studio: Studio, project_id: str | None) -> list[gr.Button]:
+    labeled, vectors = embedded(studio.db, project_id) if project_id else (0, 0)
+    return [gr.Button(visible=labeled > vectors, interactive=True), gr.Button(interactive=vectors > 0)]
+
+
+def _named(project_id: str | None) -> str:
+    if not project_id:
+        raise BadInput("Choose a project first (Projects tab).")
+    return project_id
+
+
+def _is_text(studio: Studio, project_id: str) -> bool:
+    return get_project(studio.db, project_id).task not in _BY_LABEL
