@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from storage.annotations import Act, take_back
-from storage.leases import drop_leases, put_leases, renew_leases
+from storage.leases import drop_leases, drop_some, put_leases, renew_leases
 from storage.records import Counts, Draft, Project
 from studio.errors import StudioError
 from studio.labeling.cards import Card
@@ -110,10 +110,12 @@ def undo(queues: Queues, project_id: str, annotator: str) -> Desk:
             acted = take_back(cursor, newest, queue.rules)
             if newest.suggestion_id:
                 undecide(cursor, newest.suggestion_id, annotator)
+            drop_some(cursor, queue.expired)
             put_leases(cursor, [lease])
         del queue.records[annotator]
         queue.settle(acted, example)
         queue.unwritten.clear()
+        queue.expired.clear()
         queue.drafted.add((example.id, annotator))
         queue.cards.pop((example.id, annotator), None)
         queue.grant([lease], first=True)

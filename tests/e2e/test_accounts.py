@@ -114,7 +114,7 @@ def test_each_role_sees_its_tabs_only_and_nothing_goes_wrong(manned: Served, vis
             page.get_by_role("tab", name=tab, exact=True).click()
         expect(page.locator("details.user")).to_contain_text(name)
         assert failed == [] and page.locator("[data-testid=toast-body]").count() == 0
-    assert seen["bob"] == ["Label"] and seen["rev"] == ["Data", "Label", "Review", "Team"]
+    assert seen["bob"] == ["Label"] and seen["rev"] == ["Data", "Label", "Review", "Suggestions", "Team"]
     assert {"Projects", "Train", "People"} <= set(seen["ann"])
 
 

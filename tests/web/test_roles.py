@@ -30,7 +30,7 @@ OPEN = {"/login", "/favicon.ico", "/robots.txt"}
 
 SEEN_BY = {
     "annotator": {"Label"},
-    "reviewer": {"Label", "Data", "Review", "Team"},
+    "reviewer": {"Label", "Data", "Review", "Suggestions", "Team"},
     "admin": set(TABS),
 }
 """Which tabs a role sees; a tab that is not here is for admins."""

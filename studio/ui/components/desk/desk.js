@@ -187,6 +187,7 @@ const undo = async () => {
     say(next.taken_back ? 'Taken back: edit it and submit again.' : 'Nothing left to undo.');
     if (view === 'bulk') loadBulk();
   } catch (error) {
+    if (!error.told) disconnected();
     say(error.told ? error.message : 'No connection to the studio: nothing was taken back. Try again.', 'bad');
   } finally { hold(false); }
 };

@@ -79,12 +79,19 @@ const connected = () => {
   offline = false;
   clearTimeout(retryTimer);
   showBar();
-  say('Connected again: everything is saved.', 'good');
+  if (pending) { setTimeout(sendPending); return; } // any answer may be the first sign of life, a look at the desk too
+  if (touched !== sent && !draftTimer) draftTimer = setTimeout(keepDraft);
+  say('Connected again: nothing was lost.', 'good');
+};
+const sendPending = () => {
+  if (!pending) return;
+  if (busy) setTimeout(sendPending, DEBOUNCE); else send(pending);
 };
 const retry = async () => {
   clearTimeout(retryTimer);
-  if (!offline || busy || !element.isConnected) return;
-  if (pending) { send(pending); return; }
+  if (!offline || !element.isConnected) return;
+  if (busy) { retryTimer = setTimeout(retry, RETRY); return; }
+  if (pending) { sendPending(); return; }
   if (touched !== sent) { await keepDraft(); return; }
   try { await ask('keys'); connected(); if (!desk) load(); } catch (error) { if (error.told) connected(); else disconnected(); }
 };
