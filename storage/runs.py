@@ -53,6 +53,12 @@ def get_run(db: Database, run_id: str) -> Run:
     return _run(row)
 
 
+def run_number(db: Database, run_id: str) -> int | None:
+    """What people call a run; None for one that is not there."""
+    row = db.one("SELECT number FROM runs WHERE id = ?", [run_id])
+    return int(row[0]) if row else None
+
+
 def list_runs(db: Database, project_id: str | None = None) -> list[Run]:
     """Runs of a project (or of all), newest first."""
     sql = f"SELECT {_COLUMNS} FROM runs WHERE (? IS NULL OR project_id = ?) ORDER BY created_at DESC, number DESC"

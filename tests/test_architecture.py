@@ -32,9 +32,27 @@ ROOMS: dict[str, set[str]] = {
     "deploy": {"studio.deploy", "studio.jobs", "storage", "studio.contract"},
     "people": {"studio.people", "storage"},
     "context": {"studio.context", "studio.people", "studio.data", "studio.labeling", "studio.jobs", "storage"},
-    "ui": {"studio.ui", "studio.context", "studio.people", "studio.data", "studio.labeling", "studio.jobs", "studio.deploy", "storage.records"}
+    "ui": {
+        "studio.ui",
+        "studio.context",
+        "studio.people",
+        "studio.data",
+        "studio.labeling",
+        "studio.jobs",
+        "studio.deploy",
+        "storage.records",
+    }
     | {"studio.contract", "gradio"},
-    "web": {"studio.web", "studio.ui", "studio.context", "studio.people", "studio.labeling", "studio.jobs", "studio.deploy", "storage"}
+    "web": {
+        "studio.web",
+        "studio.ui",
+        "studio.context",
+        "studio.people",
+        "studio.labeling",
+        "studio.jobs",
+        "studio.deploy",
+        "storage",
+    }
     | {"studio.contract", "gradio"},
     "cli": {"studio.data", "studio.labeling", "studio.jobs", "studio.deploy", "storage", "studio.contract"}
     | {"studio.context", "studio.people"}

@@ -17,8 +17,8 @@ import pytest
 from storage.database import connect
 from storage.examples import list_pairs
 from storage.projects import find_project
-from studio.commands import loop as commands
 from studio.cli import as_tables, main
+from studio.commands import loop as commands
 from studio.contract.events import read_all
 from studio.data.sample import SAMPLE_FILE
 from studio.jobs.processes import ask_to_stop, is_alive

@@ -113,6 +113,8 @@ def undo(queues: Queues, project_id: str, annotator: str) -> Desk:
             drop_some(cursor, queue.expired)
             put_leases(cursor, [lease])
         del queue.records[annotator]
+        after = acted.after
+        example = replace(example, status=after.status, review=after.review, answers=after.answers)
         queue.settle(acted, example)
         queue.unwritten.clear()
         queue.expired.clear()

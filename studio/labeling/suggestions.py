@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from storage.database import Database, aware, now
 from storage.records import Annotation, Example, Suggestion
+from storage.runs import run_number
 from storage.suggestions import (
     SourceRate,
     accepted_share,
@@ -39,10 +40,15 @@ _RATE_SECONDS = 30.0
 _RATES: WeakKeyDictionary[Database, dict[tuple[str, str], tuple[float, float | None]]] = WeakKeyDictionary()
 """Rates of the last seven days, asked for by every card, kept for half a minute."""
 
+_NAMES: WeakKeyDictionary[Database, dict[str, str]] = WeakKeyDictionary()
+"""What sources are called on a card; the number of a run never changes."""
+
 
 @dataclass(frozen=True)
 class Offer:
-    """A suggestion as a card shows it: `rate` is the share of its source that was accepted in seven days, 0 to 1."""
+    """A suggestion as a card shows it: `source` is what people call it, `rate` the share of that source that was
+    accepted in seven days, 0 to 1.
+    """
 
     id: str
     response: str
@@ -58,7 +64,16 @@ def offer_for(db: Database, example: Example) -> Offer | None:
     if found is None:
         return None
     rate = week_rate(db, found.project_id, found.source)
-    return Offer(found.id, found.response, found.value, found.source, rate, found.uncertainty)
+    return Offer(found.id, found.response, found.value, _words(db, found.source), rate, found.uncertainty)
+
+
+def _words(db: Database, source: str) -> str:
+    """A source as people call it: a run by its number."""
+    names = _NAMES.setdefault(db, {})
+    if source not in names:
+        number = run_number(db, source.removeprefix("run:")) if source.startswith("run:") else None
+        names[source] = source if number is None else f"run {number}"
+    return names[source]
 
 
 def suggestion_for(db: Database, example_id: str) -> Suggestion | None:

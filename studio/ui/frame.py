@@ -10,8 +10,11 @@ import gradio as gr
 from studio.context import Studio
 from studio.data.projects import list_projects
 
-QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private"}
-"""For events whose handler takes milliseconds: past the queue, and no endpoint of the public API."""
+QUICK: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private"}
+"""For events whose handler takes milliseconds: none waits for another, and no endpoint of the public API.
+
+Through Gradio's queue all the same: past it (`queue=False`) version 6.31 shows neither an error's sentence nor a toast.
+"""
 
 REFRESH: dict[str, Any] = {**QUICK, "trigger_mode": "always_last", "show_progress": "hidden"}
 """For events that show anew what has changed: the last trigger counts. With Gradio's default for several triggers, one

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from studio.context import open_studio
 from studio.errors import JobFailed, WorkspaceBroken
 from studio.jobs import engine as client
-from studio.context import open_studio
 from studio.settings import Workspace
 from tests.jobs.conftest import wait_until
 

@@ -32,7 +32,7 @@ def test_each_act_moves_on_to_the_card_that_was_next(room: Room) -> None:
 def test_undo_brings_example_and_text_back(room: Room) -> None:
     room.act(response="a0")
     seen = room.undo()
-    assert seen.card is not None and seen.taken_back
+    assert seen.card is not None and seen.taken_back and seen.card.example.status == "todo"
     assert (name(seen), seen.card.draft, seen.card.revision, seen.today) == ("q0", Draft("a0", ""), None, 0)
     assert seen.next is not None and seen.next.example.text == "q1"
     again = room.undo()

@@ -104,8 +104,7 @@ const leaveCard = () => {
 };
 const hold = (held) => { busy = held; form?.hold(held); };
 
-const send = async (body) => {
-  const at = project;
+const send = async (body, at = project) => {
   hold(true);
   loads += 1; // what a look began before this act says is old
   pending = null;
@@ -121,21 +120,21 @@ const send = async (body) => {
     show(next);
     say(SAID[body.action], 'good');
   } catch (error) {
-    notSent(body, error);
+    notSent(body, error, at);
   } finally {
     hold(false);
     if (at !== project) load();
   }
 };
-const notSent = (body, error) => {
-  if (error.conflict) { clash(body, error); return; }
+const notSent = (body, error, at) => {
+  if (error.conflict && at === project) { clash(body, error); return; }
   if (error.told) {
     say(error.message, 'bad');
     if (touched !== sent) draftTimer = setTimeout(keepDraft, DEBOUNCE);
     if (task.labels.length) setTimeout(load); // the labels may have been renamed meanwhile
     return;
   }
-  pending = body;
+  pending = { body, at };
   if (body.action === 'submit') { store.set(draftName(body.example), JSON.stringify(normal(body))); store.set(atName(), body.example); touched ||= 1; }
   disconnected();
   say('Not saved yet: no connection to the studio. Your text is kept and sent by itself.', 'bad');
@@ -149,6 +148,11 @@ const clash = (body, { conflict, message }) => {
     touched = sent = 0;
     hold(false);
     load({ back: true }).then(() => say('Saved.', 'good'));
+    return;
+  }
+  if (desk.card?.id !== body.example) { // it waited for the connection, and another card is in hand
+    hold(false);
+    load({ wanted: body.example }).then(() => say(message, 'bad'));
     return;
   }
   desk.card.revision = theirs.id;

@@ -3,7 +3,7 @@
 
 const DEBOUNCE = 400, RETRY = 2000; // ms
 let touched = 0, sent = 0, draftTimer = 0, retryTimer = 0;
-let offline = false, pending = null; // an act that waits for the connection
+let offline = false, pending = null; // {body, at}: an act that waits for the connection, and its project
 
 const draftName = (id) => `sft-draft-${user ? user.name : ''}-${id}`;
 const localDraft = (id) => {
@@ -62,7 +62,7 @@ const showBar = () => {
   bar.hidden = !offline;
   barStop.hidden = !pending;
   set(barWords, pending
-    ? `No connection to the studio. Your ${pending.action} is not saved yet: it is sent by itself when the studio is back.`
+    ? `No connection to the studio. Your ${pending.body.action} is not saved yet: it is sent by itself when the studio is back.`
     : 'No connection to the studio. What you type is kept in this browser and saved when the studio is back.');
 };
 const dropPending = () => { pending = null; if (offline) showBar(); };
@@ -85,7 +85,7 @@ const connected = () => {
 };
 const sendPending = () => {
   if (!pending) return;
-  if (busy) setTimeout(sendPending, DEBOUNCE); else send(pending);
+  if (busy) setTimeout(sendPending, DEBOUNCE); else send(pending.body, pending.at);
 };
 const retry = async () => {
   clearTimeout(retryTimer);
