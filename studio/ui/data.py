@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +16,13 @@ from studio.data.projects import get_project
 from studio.data.readers import Preview, preview
 from studio.errors import BadInput, StudioError
 from studio.ui import find
-from studio.ui.components.html import bar, count, empty, notice, table, text
+from studio.ui.components.html import count, empty, notice, table, text
 from studio.ui.frame import QUICK, Frame
 from studio.ui.roles import least
 from studio.ui.tailored import show_to
 from studio.ui.who import current_user
+from studio.ui.work import Work
 
-_log = logging.getLogger(__name__)
 _HEADING = (
     "<h2 class='title'>Import</h2><p class='quiet'>CSV, JSON, JSONL or Parquet. Rows with an answer become labeled "
     "examples; rows without one wait in Label.</p>"
@@ -103,14 +101,17 @@ def _wire_import(studio: Studio, frame: Frame, parts: _Parts) -> gr.events.Depen
 
     @least("admin")
     def on_import(chosen: str | None, path: str | None, *named: str | None) -> Iterator[list[object]]:
-        work = _Import(studio, current_user(), chosen, path, columns_of(named))
-        yield [gr.Button(interactive=False), gr.Button(visible=True), work.html(), work]
+        user, columns = current_user(), columns_of(named)
+        work = Work(
+            lambda own: _import(studio, user, chosen, path, columns, own), "The import failed and nothing was imported"
+        )
+        yield [gr.Button(interactive=False), gr.Button(visible=True), work.html(account_html), work]
         try:
             while work.running(0.2):
-                yield [gr.skip(), gr.skip(), work.html(), gr.skip()]
+                yield [gr.skip(), gr.skip(), work.html(account_html), gr.skip()]
         finally:
             work.cancel()  # the page was closed: nothing is half-imported
-        yield [gr.Button(interactive=True), gr.Button(visible=False), work.html(), None]
+        yield [gr.Button(interactive=True), gr.Button(visible=False), work.html(account_html), None]
 
     given = [frame.project, parts.file]
     seen = [parts.mapping, parts.seen, *parts.menus, parts.account]
@@ -125,58 +126,23 @@ def _wire_import(studio: Studio, frame: Frame, parts: _Parts) -> gr.events.Depen
     return importing
 
 
-def _cancel(work: _Import | None) -> None:
+def _cancel(work: Work[ImportReport] | None) -> None:
     if work:
         work.cancel()
 
 
-class _Import:
-    """An import on a thread of its own, so that the handler can show progress and be cancelled."""
+def _import(
+    studio: Studio, user: User, project_id: str | None, path: str | None, columns: Columns, work: Work[ImportReport]
+) -> ImportReport:
+    if not project_id:
+        raise BadInput("Choose or create a project first (Projects tab).")
+    if not path:
+        raise BadInput("Choose a file first.")
 
-    def __init__(self, studio: Studio, user: User, project_id: str | None, path: str | None, columns: Columns) -> None:
-        self._progress = ImportProgress(0, 0.0)
-        self._cancelled = threading.Event()
-        self._result: ImportReport | StudioError | None = None
-        self._arguments = (studio, user, project_id, path, columns)
-        self._thread = threading.Thread(target=self._work, name="import", daemon=True)
-        self._thread.start()
+    def note(progress: ImportProgress) -> bool:
+        return work.note(progress.fraction, f"Importing: {count(progress.rows, 'row')} read")
 
-    def running(self, seconds: float) -> bool:
-        """Wait a little; whether it is still at work."""
-        self._thread.join(seconds)
-        return self._thread.is_alive()
-
-    def cancel(self) -> None:
-        """Ask it to end; what it has not finished is not imported."""
-        self._cancelled.set()
-
-    def html(self) -> str:
-        """Progress while it runs, the account afterwards."""
-        if isinstance(self._result, StudioError):
-            return notice("bad", str(self._result))
-        if self._result is not None:
-            return account_html(self._result)
-        return bar(self._progress.fraction, f"Importing: {count(self._progress.rows, 'row')} read")
-
-    def _note(self, progress: ImportProgress) -> bool:
-        self._progress = progress
-        return not self._cancelled.is_set()
-
-    def _work(self) -> None:
-        studio, user, project_id, path, columns = self._arguments
-        try:
-            if not project_id:
-                raise BadInput("Choose or create a project first (Projects tab).")
-            if not path:
-                raise BadInput("Choose a file first.")
-            self._result = import_file(
-                studio.db, project_id, Path(path), columns, annotator=user.name, on_progress=self._note
-            )
-        except StudioError as error:
-            self._result = error
-        except Exception:
-            _log.exception("An import failed")
-            self._result = StudioError("The import failed and nothing was imported: the app's log says why.")
+    return import_file(studio.db, project_id, Path(path), columns, annotator=user.name, on_progress=note)
 
 
 def preview_html(found: Preview) -> str:
@@ -196,6 +162,8 @@ def account_html(report: ImportReport) -> str:
         f"Imported {count(report.imported, 'row')}: {report.labeled:,} labeled, {waiting:,} to label. "
         f"{count(report.duplicates, 'exact duplicate')} skipped, {count(report.rejected_count, 'row')} rejected."
     )
+    if report.labels:
+        sentence += f" {count(report.labels, 'label')} added to the project."
     details = [f"Line {row.line}: {row.reason}" for row in report.rejected]
     if report.rejected_count > len(details):
         details.append(f"… and {report.rejected_count - len(details):,} more")

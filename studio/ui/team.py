@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,19 +10,20 @@ import gradio as gr
 
 from studio.context import Studio
 from studio.data.projects import get_project
-from studio.errors import BadInput, StudioError
+from studio.errors import BadInput
 from studio.jobs.embedding import embed_project
 from studio.labeling.agreement import agreement
 from studio.labeling.dashboard import dashboard
 from studio.labeling.label_quality import QualityReport, embedded, find_suspects, look_again
-from studio.ui.components.html import bar, count, empty, notice
+from studio.ui.components.html import count, empty, notice
 from studio.ui.components.tables import chosen_ids, chosen_table, sorted_table
 from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.team_views import agreement_html, dashboard_html, quality_html, suspects_html
 from studio.ui.who import current_user
+from studio.ui.work import Work
 
-_log = logging.getLogger(__name__)
+_Work = Work["QualityReport | str"]
 _BY_LABEL = ("classification", "multi-label", "rating", "preference")
 _NO_PROJECT = empty("No project chosen", "Choose one above, or create one in the Projects tab.")
 _COUNTING = '<p class="quiet" role="status">Counting how far annotators agree…</p>'
@@ -95,10 +94,10 @@ def _wire_quality(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> N
         return quality_of(studio, chosen, work)
 
     def on_embed(chosen: str | None) -> Iterator[list[object]]:
-        yield from _follow(studio, chosen, _Work(lambda work: _embed(studio, chosen, work)))
+        yield from _follow(studio, chosen, _started(lambda work: _embed(studio, chosen, work)))
 
     def on_find(chosen: str | None) -> Iterator[list[object]]:
-        yield from _follow(studio, chosen, _Work(lambda work: find_suspects(studio.db, _named(chosen), work.note)))
+        yield from _follow(studio, chosen, _started(lambda work: find_suspects(studio.db, _named(chosen), work.note)))
 
     @told
     def on_again(chosen: str | None, event: gr.EventData) -> list[object]:
@@ -115,64 +114,26 @@ def _wire_quality(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> N
     parts.suspects.chosen(on_again, frame.project, [parts.account, parts.suspects], **QUICK)
 
 
-class _Work:
-    """Something slow on a thread of its own, so that the handler can show progress and be cancelled."""
+def _account(result: QualityReport | str) -> str:
+    return quality_html(result) if isinstance(result, QualityReport) else notice("good", result)
 
-    def __init__(self, run: Callable[[_Work], QualityReport | str]) -> None:
-        self._run, self._cancelled = run, threading.Event()
-        self._said: tuple[float, str] = (0.0, "Starting")
-        self.result: QualityReport | str | StudioError | None = None
-        self._thread = threading.Thread(target=self._work, name="label-quality", daemon=True)
-        self._thread.start()
 
-    def running(self, seconds: float) -> bool:
-        """Wait a little; whether it is still at work."""
-        self._thread.join(seconds)
-        return self._thread.is_alive()
-
-    def cancel(self) -> None:
-        """Ask it to end."""
-        self._cancelled.set()
-
-    def html(self) -> str:
-        """Progress while it runs, the account afterwards."""
-        if isinstance(self.result, StudioError):
-            return notice("bad", str(self.result))
-        if isinstance(self.result, QualityReport):
-            return quality_html(self.result)
-        return notice("good", self.result) if self.result is not None else bar(*self._said)
-
-    def cancelled(self) -> bool:
-        """Whether it was asked to end."""
-        return self._cancelled.is_set()
-
-    def note(self, fraction: float, words: str) -> bool:
-        """Say how far it is; whether to go on."""
-        self._said = (fraction, words)
-        return not self._cancelled.is_set()
-
-    def _work(self) -> None:
-        try:
-            self.result = self._run(self)
-        except StudioError as error:
-            self.result = error
-        except Exception:
-            _log.exception("Looking through the labels failed")
-            self.result = StudioError("This failed and nothing was changed: the app's log says why.")
+def _started(run: Callable[[_Work], QualityReport | str]) -> _Work:
+    return Work(run, "This failed and nothing was changed")
 
 
 def _follow(studio: Studio, chosen: str | None, work: _Work) -> Iterator[list[object]]:
     """Values of `_Parts.running` until the work has ended; closing the page ends it."""
     busy, idle = gr.Button(interactive=False), gr.Button(visible=True)
-    yield [busy, busy, idle, work.html(), "", work]
+    yield [busy, busy, idle, work.html(_account), "", work]
     try:
         while work.running(0.3):
-            yield [gr.skip(), gr.skip(), gr.skip(), work.html(), gr.skip(), gr.skip()]
+            yield [gr.skip(), gr.skip(), gr.skip(), work.html(_account), gr.skip(), gr.skip()]
     finally:
         work.cancel()
     report = work.result
     suspects = suspects_html(report) if isinstance(report, QualityReport) else ""
-    yield [*_buttons(studio, chosen), gr.Button(visible=False), work.html(), suspects, None]
+    yield [*_buttons(studio, chosen), gr.Button(visible=False), work.html(_account), suspects, None]
 
 
 def _embed(studio: Studio, chosen: str | None, work: _Work) -> str:
