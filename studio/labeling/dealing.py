@@ -25,12 +25,16 @@ def deal(queues: Queues, queue: ProjectQueue, annotator: str, hand: Sequence[str
     return [*hand, *(lease.example_id for lease in more)]
 
 
-def new_leases(queues: Queues, queue: ProjectQueue, annotator: str, hand: Sequence[str], count: int) -> list[Lease]:
-    """Leases that are to be written, so that the annotator has `count` cards."""
+def new_leases(
+    queues: Queues, queue: ProjectQueue, annotator: str, hand: Sequence[str], count: int, answered: str = ""
+) -> list[Lease]:
+    """Leases that are to be written, so that the annotator has `count` cards; none of what they have just `answered`,
+    which the database may not know yet.
+    """
     found: list[Lease] = []
-    taken = set(hand)
+    taken = {*hand, answered}
     free = (one for one in queue.free(annotator) if one not in taken)
-    while len(taken) < count:
+    while len(hand) + len(found) < count:
         gold = _gold(queues, queue, annotator)
         known = gold is not None and gold not in taken
         following = gold if known else next(free, None)
@@ -58,7 +62,10 @@ def card_of(queues: Queues, queue: ProjectQueue, example_id: str, annotator: str
     card = queue.cards.get(key)
     if card is None:
         example, known = queue.example(example_id), queue.known(example_id)
-        acts = known.acts if known else acts_on(queues.db.cursor(), example_id)
+        if lease and lease.gold:  # it must look like any other: no status, no answer of anybody's
+            example, acts = replace(example, status="todo", review=""), []
+        else:
+            acts = list(known.acts) if known else acts_on(queues.db.cursor(), example_id)
         card = make_card(queues.db, example, acts, annotator, key in queue.drafted, queue.offers)
     elif card.suggestion is None and card.revision is None and queue.offers:
         card = replace(card, suggestion=offer_for(queues.db, card.example))

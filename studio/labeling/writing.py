@@ -143,7 +143,7 @@ def _take_up_act(queues: Queues, queue: ProjectQueue, cursor: Any, batch: _Batch
     queue.cards.pop(key, None)
     queue.settle(acted, example)
     record.add(acted.annotation, example)
-    leases = new_leases(queues, queue, wanted.annotator, rest, job.ahead)
+    leases = new_leases(queues, queue, wanted.annotator, rest, job.ahead, example.id)
     batch.leases |= {(lease.example_id, lease.annotator): lease for lease in leases}
     queue.grant(leases)
     job.hand = [*rest, *(lease.example_id for lease in leases)]

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from storage.annotations import list_revisions
 from storage.examples import count_examples, get_example
+from storage.gold import put_gold
 from studio.labeling import desk, queue
 from tests.labeling.conftest import Room, add_examples, in_hand, name
 
@@ -155,3 +157,24 @@ def test_a_change_of_settings_counts_from_the_next_card_on(room: Room) -> None:
     assert held(room, "a", "b", "c") == ["q0", "q2", None]
     room.set(overlap=2)
     assert held(room, "c", "a") == ["q0", "q0"]
+
+
+def test_gold_is_handed_out_hidden_and_changes_nothing_but_the_record(
+    make_room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    room = make_room(5, gold_rate=0.5)
+    room.act("lead", example="e0", response="known")
+    room.act("lead", example="e0", response="known", source="review")
+    desk.leave(room.queues, room.project.id, "lead")
+    put_gold(room.db, "lead", "e0", "known", "")
+    room.queues.reload(room.project.id)
+    card = room.open("a").card
+    assert card is not None and card.example.id == "e0"
+    assert (card.example.status, card.example.review, card.revision, card.answer) == ("todo", "", None, None)
+    before = get_example(room.db, "e0")
+    room.restart()
+    seen = room.act("a", response="guess", example="e0", base=card.revision, checked=True)
+    assert get_example(room.db, "e0") == before
+    assert [act.source for act in list_revisions(room.db, "e0")] == ["label", "review", "gold"]
+    assert (name(seen), seen.next and seen.next.example.text) == ("q1", "q2")
