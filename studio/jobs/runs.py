@@ -159,7 +159,8 @@ class Watcher:
     def stop(self) -> None:
         """End the thread. The runs go on."""
         self._ended.set()
-        self._thread.join(timeout=10)
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
 
     def _watch(self) -> None:
         while not self._ended.wait(self._seconds):

@@ -1,6 +1,7 @@
 // What happens: load, act, undo, and the keys that start them.
 
 let shownAt = 0, loads = 0, leftProject = '', scrolled = false;
+let opened = ''; // the example that was opened on purpose: a refresh, however late it comes, leaves it in hand
 const SAID = { submit: 'Saved.', skip: 'Skipped.', flag: 'Flagged.' };
 
 // Put the page's parts in place for what is to be shown now.
@@ -68,8 +69,9 @@ const load = async ({ wanted = '', back = false } = {}) => {
   if (busy) return;
   const turn = ++loads, at = project;
   if (back) store.drop(atName());
+  if (wanted || back) opened = wanted;
   const inHand = root.dataset.project === project && desk?.card && touched > 0 ? desk.card.id : '';
-  const remembered = wanted || back ? '' : inHand || store.get(atName()) || '';
+  const remembered = wanted || back ? '' : opened || inHand || store.get(atName()) || '';
   const id = wanted || remembered;
   try {
     flushDraft();
@@ -80,7 +82,7 @@ const load = async ({ wanted = '', back = false } = {}) => {
     if (view === 'bulk') loadBulk();
   } catch (error) {
     if (turn !== loads) return;
-    if (error.status === 404 && remembered) { store.drop(atName()); touched = sent = 0; load({ back: true }); return; }
+    if (error.status === 404 && remembered) { touched = sent = 0; load({ back: true }); return; }
     if (!error.told) disconnected();
     say(error.told ? error.message : 'No connection to the studio: what is here stays, and it tries again by itself.', 'bad');
   }
@@ -115,6 +117,7 @@ const send = async (body, at = project) => {
     const next = await write('act', body);
     forget(body.example);
     touched = sent = 0;
+    opened = '';
     connected();
     if (at !== project) return;
     show(next);
@@ -186,7 +189,7 @@ const undo = async () => {
   try {
     const next = await write('undo', { project });
     connected();
-    if (next.taken_back) touched = sent = 0;
+    if (next.taken_back) { touched = sent = 0; opened = ''; }
     show(next, { refresh: !next.taken_back });
     say(next.taken_back ? 'Taken back: edit it and submit again.' : 'Nothing left to undo.');
     if (view === 'bulk') loadBulk();
@@ -274,6 +277,7 @@ const follow = () => {
     leave(project);
     project = chosen;
     desk = null;
+    opened = '';
     touched = sent = 0;
     clearHistory();
     resetBulk();
