@@ -6,7 +6,7 @@ The example's status and standing answer are derived from its acts (storage.stan
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -332,19 +332,24 @@ def get_draft(db: Database, example_id: str, annotator: str) -> Draft | None:
     return Draft(*row) if row else None
 
 
-def put_drafts(cursor: Any, drafts: Mapping[tuple[str, str], Draft]) -> None:
-    """Keep what is being typed, by example and annotator; an empty draft is dropped."""
+def put_drafts(cursor: Any, drafts: Mapping[tuple[str, str], Draft], first: Collection[tuple[str, str]] = ()) -> None:
+    """Keep what is being typed, by example and annotator; an empty draft is dropped. Those of `first` are known to
+    have no row yet, which takes a third of the time.
+    """
     kept = {key: draft for key, draft in drafts.items() if draft.response or draft.value}
-    drop_drafts(cursor, [key for key in drafts if key not in kept])
-    if kept:
-        moment = now()
-        marks = ", ".join(["(?, ?, ?, ?, ?)"] * len(kept))
-        values = [value for key, draft in kept.items() for value in (*key, draft.response, draft.value, moment)]
-        cursor.execute(
-            f"INSERT INTO drafts VALUES {marks} ON CONFLICT (example_id, annotator) DO UPDATE SET "
-            "response = excluded.response, value = excluded.value, updated_at = excluded.updated_at",
-            values,
-        )
+    drop_drafts(cursor, [key for key in drafts if key not in kept and key not in first])
+    for fresh in (True, False):
+        rows = [(*key, one.response, one.value, now()) for key, one in kept.items() if (key in first) == fresh]
+        if rows:
+            marks = ", ".join(["(?, ?, ?, ?, ?)"] * len(rows))
+            again = "" if fresh else _DRAFT_AGAIN
+            cursor.execute(f"INSERT INTO drafts VALUES {marks} {again}", [value for row in rows for value in row])
+
+
+_DRAFT_AGAIN = (
+    "ON CONFLICT (example_id, annotator) DO UPDATE SET response = excluded.response, value = excluded.value, "
+    "updated_at = excluded.updated_at"
+)
 
 
 def drop_drafts(cursor: Any, keys: Sequence[tuple[str, str]]) -> None:

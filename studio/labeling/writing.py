@@ -6,6 +6,7 @@ two written alone. Nobody is told "saved" before the commit. What it leaves out:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,15 +29,16 @@ from studio.labeling.dealing import new_leases, record_of
 from studio.labeling.queue import ProjectQueue, Queues
 from studio.labeling.suggestions import decide
 
+_DRAFT_SECONDS = 0.05
 Key = tuple[str, str]
 """Example and annotator."""
 
 
 @dataclass
 class Job:
-    """Something to write. `finished` once it is committed, or refused with `error`."""
+    """Something to write. `done` is set once it is committed, or refused with `error`."""
 
-    finished: bool = field(default=False, init=False)
+    done: threading.Event = field(default_factory=threading.Event, init=False)
     error: BaseException | None = field(default=None, init=False)
 
 
@@ -66,6 +68,7 @@ class _Batch:
     known: dict[str, Known] = field(default_factory=dict)
     decided: list[tuple[str, Annotation]] = field(default_factory=list)
     drafts: dict[Key, Draft] = field(default_factory=dict)
+    first_drafts: set[Key] = field(default_factory=set)
     leases: dict[Key, Lease] = field(default_factory=dict)
     dropped: list[Key] = field(default_factory=list)
 
@@ -79,17 +82,22 @@ class _Batch:
         write_acts(cursor, self.acted)
         drop_some(cursor, self.dropped)
         add_leases(cursor, list(self.leases.values()))
-        put_drafts(cursor, self.drafts)
+        put_drafts(cursor, self.drafts, self.first_drafts)
         for suggestion_id, annotation in self.decided:
             decide(cursor, suggestion_id, annotation)
 
 
 def write(queues: Queues, project_id: str, jobs: Sequence[Job]) -> None:
-    """Have jobs written, by this thread or by another that writes just now; returns when they are finished."""
+    """Have jobs written, by this thread or by another that writes just now; returns when they are done.
+
+    A draft lets a moment pass for an act to take it along: nobody waits for a draft, and it costs no transaction then.
+    """
     waiting = queues.jobs[project_id]
     waiting.extend(jobs)
+    if all(isinstance(job, DraftJob) and job.done.wait(_DRAFT_SECONDS) for job in jobs):
+        return
     with queues.locked(project_id) as queue:
-        if not all(job.finished for job in jobs):
+        if not all(job.done.is_set() for job in jobs):
             _write_all(queues, queue, [waiting.popleft() for _ in range(len(waiting))])
 
 
@@ -114,7 +122,7 @@ def _write_all(queues: Queues, queue: ProjectQueue, jobs: Sequence[Job]) -> None
             raise
     finally:
         for job in jobs:
-            job.finished = True
+            job.done.set()
 
 
 def _take_up(queues: Queues, queue: ProjectQueue, cursor: Any, batch: _Batch, job: Job) -> None:
@@ -152,6 +160,8 @@ def _take_up_act(queues: Queues, queue: ProjectQueue, cursor: Any, batch: _Batch
 def _take_up_draft(queue: ProjectQueue, batch: _Batch, job: DraftJob) -> None:
     queue.example(job.key[0])  # a draft of nothing would wait for ever
     kept = bool(job.draft.response or job.draft.value)
+    if job.key not in queue.drafted and job.key not in batch.drafts:
+        batch.first_drafts.add(job.key)
     batch.drafts[job.key] = job.draft
     (queue.drafted.add if kept else queue.drafted.discard)(job.key)
     if card := queue.cards.get(job.key):

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import Served, open_tab
 
-TABS = ("Projects", "Data", "Label", "Datasets", "Train", "Compare")
+TABS = ("Projects", "Data", "Label", "Review", "Suggestions", "Team", "Datasets", "Train", "Compare", "People")
 OUT = Path(__file__).parent / "out"
 
 
