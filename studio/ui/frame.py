@@ -20,6 +20,9 @@ REFRESH: dict[str, Any] = {**QUICK, "trigger_mode": "always_last", "show_progres
 """For events that show anew what has changed: the last trigger counts. With Gradio's default for several triggers, one
 that comes while a slower one is at work would be dropped, and the screen would keep what was true before."""
 
+POLL: dict[str, Any] = {**REFRESH, "queue": False}
+"""For a timer's events: past the queue, which would cost the browser more, as nobody is told anything by them."""
+
 
 @dataclass(frozen=True)
 class Frame:

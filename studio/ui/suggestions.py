@@ -18,7 +18,7 @@ from studio.labeling.suggestions import SourceRate, rates
 from studio.ui.components.html import bar, chip, empty, notice, table, text
 from studio.ui.components.rate_lines import rate_lines
 from studio.ui.errors import say, told
-from studio.ui.frame import QUICK, REFRESH, Frame
+from studio.ui.frame import POLL, QUICK, REFRESH, Frame
 from studio.ui.roles import least
 from studio.ui.who import current_user
 
@@ -113,7 +113,7 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     parts.source.input(on_choose, [frame.project, parts.source], parts.live, **QUICK)
     parts.compute.click(on_compute, frame.project, parts.live, **QUICK)
     parts.cancel.click(on_cancel, frame.project, parts.live, **QUICK)
-    parts.timer.tick(lambda chosen: live_of(studio, chosen), frame.project, parts.live, **REFRESH)
+    parts.timer.tick(lambda chosen: live_of(studio, chosen), frame.project, parts.live, **POLL)
 
 
 def _wire_endpoint(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:

@@ -17,7 +17,7 @@ from studio.jobs.runs import get_run, list_runs
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import empty, notice, opened
 from studio.ui.errors import say, told
-from studio.ui.frame import QUICK, REFRESH, Frame
+from studio.ui.frame import POLL, QUICK, REFRESH, Frame
 from studio.ui.train_views import RunView, plan_html, run_view, runs_html
 from studio.ui.who import current_user
 
@@ -154,7 +154,7 @@ def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     look = lambda chosen, run, seen: _shown(studio, chosen, run, seen)  # noqa: E731
     state = [frame.project, parts.run, parts.seen]
     # A tick does not say which run is looked at: it may answer after a click that chose another.
-    parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **REFRESH)
+    parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **POLL)
     gr.on([tab.select, frame.project.change], look, state, parts.view, **REFRESH)
 
 
