@@ -64,16 +64,6 @@ def count_vectors(db: Database, project_id: str) -> int:
     return int(row[0]) if row else 0
 
 
-def examples_without_vector(db: Database, project_id: str, limit: int) -> list[str]:
-    """Ids of examples that have no vector yet, as imported."""
-    rows = db.query(
-        "SELECT e.id FROM examples e ANTI JOIN embeddings v ON v.example_id = e.id WHERE e.project_id = ? "
-        "ORDER BY e.position LIMIT ?",
-        [project_id, limit],
-    )
-    return [row[0] for row in rows]
-
-
 def _flat(vectors: Any) -> pa.FloatArray:
     if isinstance(vectors, pa.ChunkedArray):
         vectors = vectors.combine_chunks()

@@ -63,12 +63,6 @@ def get_gold(db: Database, example_id: str) -> Gold | None:
     return Gold(*(*row[:4], aware(row[4]))) if row else None
 
 
-def count_gold(db: Database, project_id: str) -> int:
-    """How many gold examples a project has."""
-    row = db.one("SELECT count(*) FROM gold WHERE project_id = ?", [project_id])
-    return int(row[0]) if row else 0
-
-
 def next_gold(db: Database, project_id: str, annotator: str) -> str | None:
     """A gold example that this annotator neither set nor ever acted on, in an order of their own; None when none is
     left. The order is a hash of both ids, so it is the same at each call and differs between annotators.

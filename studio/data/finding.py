@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -27,9 +27,6 @@ __all__ = ["SORTS", "Choices", "Filter", "Found", "Page", "choices", "find", "ma
 PAGE_ROWS = 25
 _MOST_CHANGED = 1000
 _MAY_CHANGE = ("reviewer", "admin")
-
-Changed = Callable[[str, Collection[str]], None]
-"""What is called after examples changed: project id and example ids."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def warm(db: Database, project_id: str) -> None:
     threading.Thread(target=work, name="finding", daemon=True).start()
 
 
-def put_back(db: Database, user: User, project_id: str, example_ids: Sequence[str], changed: Changed) -> int:
+def put_back(db: Database, user: User, project_id: str, example_ids: Sequence[str]) -> int:
     """Put labeled, skipped and flagged examples back into the queue; their acts stay as revisions. How many were.
 
     An answer is sent back to whoever takes the example next; a skip or a flag is taken back. Raises BadInput,
@@ -120,7 +117,6 @@ def put_back(db: Database, user: User, project_id: str, example_ids: Sequence[st
     for example in get_examples(db, ids):
         if example.project_id == project_id and example.status in ("skipped", "flagged"):
             count += _take_back(db, user, example.id, rules)
-    changed(project_id, ids)
     return count
 
 
@@ -136,9 +132,7 @@ def _take_back(db: Database, user: User, example_id: str, rules: Rules) -> bool:
     return bool(taken)
 
 
-def set_priority(
-    db: Database, user: User, project_id: str, example_ids: Sequence[str], priority: float, changed: Changed
-) -> int:
+def set_priority(db: Database, user: User, project_id: str, example_ids: Sequence[str], priority: float) -> int:
     """Set the priority of some examples: higher comes first in a queue by priority. How many there are.
 
     Raises BadInput, NotAllowed.
@@ -146,9 +140,7 @@ def set_priority(
     ids = _checked(user, example_ids)
     if not isfinite(priority) or abs(priority) > 1e6:
         raise BadInput("A priority is a number from -1,000,000 to 1,000,000.")
-    count = priorities.set_priority(db, user.name, project_id, ids, priority)
-    changed(project_id, ids)
-    return count
+    return priorities.set_priority(db, user.name, project_id, ids, priority)
 
 
 def _checked(user: User, example_ids: Sequence[str]) -> list[str]:

@@ -311,14 +311,6 @@ class Queues:
         """Read a project anew when it is next asked for."""
         self.db.touch(project_id)
 
-    def changed(self, project_id: str, example_ids: Iterable[str] = ()) -> None:
-        """Some examples changed past the queue (a review, a relabeling)."""
-        self.reload(project_id)
-
-    def reorder(self, project_id: str) -> None:
-        """Scores or priorities changed: the order is read anew."""
-        self.reload(project_id)
-
     def peek(self, project_id: str, count: int) -> list[str]:
         """Ids of the next examples that wait."""
         with self.locked(project_id) as queue:

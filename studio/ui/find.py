@@ -196,13 +196,13 @@ def act(studio: Studio, project_id: str, wanted: dict[str, Any]) -> str:
     """Do something with chosen rows; the sentence that says what was done. Raises BadInput, NotAllowed."""
     ids = [str(example_id) for example_id in wanted.get("ids") or ()]
     if wanted.get("what") == "back":
-        done = put_back(studio.db, current_user(), project_id, ids, studio.queues.changed)
+        done = put_back(studio.db, current_user(), project_id, ids)
         return f"{count(done, 'example')} put back into the queue."
     try:
         priority = float(str(wanted.get("priority")))
     except ValueError:
         raise BadInput("A priority is a number, like 1 or 0.5.") from None
-    done = set_priority(studio.db, current_user(), project_id, ids, priority, studio.queues.changed)
+    done = set_priority(studio.db, current_user(), project_id, ids, priority)
     return f"Priority {priority:g} for {count(done, 'example')}."
 
 

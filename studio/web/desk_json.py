@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from storage.records import Draft, Project
+from storage.records import Draft, Example, Project
 from studio.labeling.cards import Card
 from studio.labeling.desk import Desk
 
@@ -63,13 +63,7 @@ def card_json(card: Card | None) -> dict[str, Any] | None:
     if card is None:
         return None
     example, offer = card.example, card.suggestion
-    return {
-        "id": example.id,
-        "position": example.position,
-        "turns": [{"role": turn.role, "content": turn.content} for turn in example.prompt],
-        "context": example.context,
-        "payload": dict(example.payload),
-        "status": example.status,
+    return example_json(example) | {
         "source": example.source,
         "revision": card.revision,
         "answer": _draft_json(card.answer),
@@ -86,6 +80,18 @@ def card_json(card: Card | None) -> dict[str, Any] | None:
         else None,
         "comment": {"by": card.comment[0], "text": card.comment[1]} if card.comment else None,
         "lease_until": card.lease_until.isoformat() if card.lease_until else None,
+    }
+
+
+def example_json(example: Example) -> dict[str, Any]:
+    """What a form and a reviewer both see of an example."""
+    return {
+        "id": example.id,
+        "position": example.position,
+        "turns": [{"role": turn.role, "content": turn.content} for turn in example.prompt],
+        "context": example.context,
+        "payload": dict(example.payload),
+        "status": example.status,
     }
 
 

@@ -8,8 +8,6 @@ from storage.records import User
 from studio.errors import NotAllowed
 from studio.people.roles import ALONE
 
-__all__ = ["ALONE", "user_of"]
-
 
 def user_of(request: Request) -> User:
     """The user of a request that the guard let through. Raises NotAllowed on a page that is open without a session."""

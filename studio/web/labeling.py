@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -14,9 +13,9 @@ from storage.annotations import Act
 from storage.preferences import get_preferences, set_preferences
 from storage.records import Annotation
 from studio.context import Studio
-from studio.errors import Conflict, NotFound, StudioError
 from studio.labeling import desk as labeling
 from studio.labeling.similar import similar_examples
+from studio.web.answering import answer
 from studio.web.desk_json import card_json, desk_json, task_json
 from studio.web.identity import user_of
 
@@ -83,7 +82,7 @@ def labeling_routes(studio: Studio) -> APIRouter:
     def act(request: Request, body: OneAct) -> Any:
         name = user_of(request).name
         wanted = _act(body, name, body.action, body.seconds)
-        return answer(lambda: desk_json(labeling.act(queues, wanted), name), mine=body)
+        return answer(lambda: desk_json(labeling.act(queues, wanted), name), lambda newest: _both(body, newest))
 
     @router.post("/undo")
     def take_back(request: Request, body: ProjectName) -> Any:
@@ -177,18 +176,7 @@ def refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": f"The request's {field} {why}: nothing was saved."}, 422)
 
 
-def answer(work: Callable[[], dict[str, Any]], mine: Answer | None = None) -> Any:
-    """What `work` gives, or its error as one sentence with the status that fits."""
-    try:
-        return JSONResponse(work())
-    except Conflict as conflict:
-        return JSONResponse({"message": str(conflict), "conflict": _both(mine, conflict.newest)}, 409)
-    except StudioError as error:
-        return JSONResponse({"message": str(error)}, 404 if isinstance(error, NotFound) else 400)
-
-
-def _both(mine: Answer | None, newest: object) -> dict[str, Any]:
-    assert isinstance(newest, Annotation)
+def _both(mine: Answer, newest: Annotation) -> dict[str, Any]:
     theirs = {"id": newest.id, "response": newest.response, "value": newest.value}
     when = {"by": newest.annotator, "at": newest.created_at.isoformat()}
-    return {"mine": {"response": mine.response, "value": mine.value} if mine else None, "theirs": theirs | when}
+    return {"conflict": {"mine": {"response": mine.response, "value": mine.value}, "theirs": theirs | when}}

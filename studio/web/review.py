@@ -9,17 +9,16 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from storage.records import Annotation
 from storage.reviews import Decision
 from studio.context import Studio
-from studio.errors import Conflict, NotFound, StudioError
 from studio.labeling import review as reviewing
 from studio.labeling.gold import remove_gold, set_gold
 from studio.labeling.review import Item, Overview, ReviewDesk, Wanted
-from studio.web.desk_json import task_json
+from studio.web.answering import answer
+from studio.web.desk_json import example_json, task_json
 from studio.web.identity import user_of
 
 _LONGEST = 200_000
@@ -133,13 +132,7 @@ def review_routes(studio: Studio) -> APIRouter:
 
 
 def _answer(work: Callable[[], dict[str, Any]]) -> Any:
-    try:
-        return JSONResponse(work())
-    except Conflict as conflict:
-        now = _item(conflict.newest) if isinstance(conflict.newest, Item) else None
-        return JSONResponse({"message": str(conflict), "item": now}, 409)
-    except StudioError as error:
-        return JSONResponse({"message": str(error)}, 404 if isinstance(error, NotFound) else 400)
+    return answer(work, lambda newest: {"item": _item(newest) if isinstance(newest, Item) else None})
 
 
 def _desk(desk: ReviewDesk) -> dict[str, Any]:
@@ -158,13 +151,7 @@ def _item(item: Item | None) -> dict[str, Any] | None:
     if item is None:
         return None
     example = item.example
-    return {
-        "id": example.id,
-        "position": example.position,
-        "turns": [{"role": turn.role, "content": turn.content} for turn in example.prompt],
-        "context": example.context,
-        "payload": dict(example.payload),
-        "status": example.status,
+    return example_json(example) | {
         "review": example.review,
         "returned_to": example.returned_to,
         "waits": item.waits,

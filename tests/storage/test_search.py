@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from storage.database import Database, check_integrity, connect, now
-from storage.embeddings import count_vectors, examples_without_vector, insert_vectors
+from storage.embeddings import count_vectors, insert_vectors
 from storage.projects import create_project
 from storage.records import Project
 from storage.search import Filter, list_annotators, list_suggestion_sources, matching_ids, search
+from storage.vectors import texts_without_vector
 from studio.errors import BadInput, NotFound
 from tests.bench.bench_find import LABELS, cases, fill
 
@@ -211,7 +212,7 @@ def test_an_outcome_and_a_vector_that_came_later_are_found(db: Database) -> None
         cursor.execute("UPDATE suggestions SET outcome = 'edited', decided_at = ? WHERE id = md5('s3')", [moment])
         cursor.execute("DELETE FROM suggestions WHERE id = md5('s4')")
     assert search(db, project.id, Filter(suggestion_outcome="open"))[1] == 47
-    ids = examples_without_vector(db, project.id, 3)
+    ids = [example for example, _ in next(texts_without_vector(db, project.id))][:3]
     insert_vectors(db, project.id, ids[:2], [[1.0] + [0.0] * 383, [0.6, 0.8] + [0.0] * 382])
     found, total = search(db, project.id, Filter(similar_to=ids[0]), "similar")
     assert (total, found[0].example.id, found[0].similarity) == (1, ids[1], pytest.approx(0.6))
