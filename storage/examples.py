@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,15 @@ EXAMPLE_COLUMNS = (
 
 def encode_turns(turns: tuple[Turn, ...]) -> str:
     """Turns as they are stored."""
-    return json.dumps([[turn.role, turn.content] for turn in turns], ensure_ascii=False)
+    return json.dumps(
+        [[turn.role, turn.content, turn.extra] if turn.extra else [turn.role, turn.content] for turn in turns],
+        ensure_ascii=False,
+    )
 
 
 def decode_turns(stored: str) -> tuple[Turn, ...]:
     """The reverse of `encode_turns`."""
-    return tuple(Turn(role, content) for role, content in json.loads(stored))
+    return tuple(Turn(*turn) for turn in json.loads(stored))
 
 
 def get_example(db: Database, example_id: str) -> Example:
@@ -125,16 +128,82 @@ def count_examples(db: Database, project_id: str) -> Counts:
 
 
 def list_pairs(db: Database, project_id: str) -> list[Pair]:
-    """Every accepted pair of a project, in the order of import: where it asks for review, those a reviewer accepted."""
-    rows = db.query(
-        "SELECT e.id, a.id, e.prompt, e.context, e.payload, a.response, a.value, e.content_key FROM examples e "
-        "JOIN annotations a ON a.id = e.annotation_id JOIN projects p ON p.id = e.project_id "
-        "WHERE e.project_id = ? AND e.status = 'labeled' "
-        "AND (e.review = 'accepted' OR json_extract_string(p.settings, '$.review') IS DISTINCT FROM 'true') "
-        "ORDER BY e.position",
+    """Every accepted pair of a project in memory, as `iter_pairs` gives them: for small projects and tests."""
+    return list(iter_pairs(db, project_id))
+
+
+def iter_pairs(db: Database, project_id: str, batch: int = 1000) -> Iterator[Pair]:
+    """Every accepted pair of a project, in the order of import: where it asks for review, those a reviewer accepted.
+
+    All of one moment (see `Database.reading`), about `batch` rows in memory at a time, fewer where they are long.
+    """
+    with db.reading() as cursor:
+        yield from pairs_in(cursor, project_id, batch)
+
+
+def pairs_in(cursor: Any, project_id: str, batch: int = 1000) -> Iterator[Pair]:
+    """As `iter_pairs`, within a read that is open."""
+    order = cursor.execute(f"SELECT e.position, a.number {_ACCEPTED} ORDER BY e.position", [project_id]).fetchnumpy()
+    positions, numbers = order["position"], order["number"]
+    at, size = 0, min(batch, 200)
+    while at < len(positions):
+        part = numbers[at : at + size].tolist()
+        # Both ranges let DuckDB pass over nearly all that it does not need: answers are stored by their number.
+        first, last = int(positions[at]), int(positions[min(at + size, len(positions)) - 1])
+        rows = cursor.execute(
+            f"SELECT e.id, a.id, e.prompt, e.context, e.payload, a.response, a.value, e.content_key, e.group_name "
+            f"{_ACCEPTED} AND e.position BETWEEN ? AND ? AND a.number BETWEEN ? AND ? ORDER BY e.position",
+            [project_id, first, last, min(part), max(part)],
+        ).fetchall()
+        at += size
+        characters = sum(len(row[2]) + len(row[3]) + len(row[4]) + len(row[5]) + len(row[6]) for row in rows)
+        size = max(1, min(batch, _CHARACTERS * len(rows) // (characters or 1)))
+        for example, annotation, prompt, context, payload, *answer in rows:
+            yield Pair(example, annotation, decode_turns(prompt), context, _payload(payload), *answer)
+
+
+@dataclass(frozen=True)
+class PairTraits:
+    """How many accepted pairs a project has, and what some of them have. `turns`: a prompt of more than one turn;
+    `extra` and `flags`: maybe tool calls in a turn, loss elsewhere than on the last one (too often rather than too
+    rarely)."""
+
+    rows: int
+    context: bool
+    tools: bool
+    turns: bool
+    extra: bool
+    flags: bool
+    group: bool
+
+
+def pair_traits(cursor: Any, project_id: str) -> PairTraits:
+    """The traits of what `pairs_in` gives within the same read."""
+    row = cursor.execute(
+        """
+        SELECT count(*), bool_or(e.context <> ''), bool_or(contains(e.payload, '"tools"')),
+               bool_or(json_array_length(e.prompt) > 1),
+               bool_or(contains(e.prompt, 'tool_call') OR contains(e.prompt, '\\"name\\"')
+                       OR contains(a.value, '"extra"')),
+               bool_or(a.value <> '' AND NOT ends_with(a.value, '"train":true}]}')
+                       OR length(a.value) - length(replace(a.value, '"train":true', '')) > length('"train":true')),
+               bool_or(e.group_name <> '')
+        """
+        + _ACCEPTED,
         [project_id],
-    )
-    return [Pair(*(*row[:2], decode_turns(row[2]), row[3], _payload(row[4]), *row[5:])) for row in rows]
+    ).fetchone()
+    return PairTraits(int(row[0]), *(bool(value) for value in row[1:]))
+
+
+_CHARACTERS = 8_000_000
+"""Of the texts of one batch of pairs, about."""
+
+_ACCEPTED = (
+    "FROM examples e JOIN annotations a ON a.id = e.annotation_id "
+    "WHERE e.project_id = ? AND e.status = 'labeled' AND (e.review = 'accepted' OR NOT (SELECT "
+    "coalesce(json_extract_string(p.settings, '$.review') = 'true', false) FROM projects p WHERE p.id = e.project_id))"
+)
+"""The accepted pairs of a project."""
 
 
 def qualified(table: str, columns: str) -> str:

@@ -57,7 +57,8 @@ class Settings:
     """How a project is labeled. `overlap`: annotators an example; `lease_minutes`: how long one holds an example
     without acting; `order`: one of `storage.projects.ORDERS`; `review`: only accepted answers enter snapshots;
     `gold_rate`: share of gold examples among those shown, 0 to 1; `suggest`: where suggestions come from ('' for
-    none, 'starter', 'encoder', 'endpoint' or 'run:ID').
+    none, 'starter', 'encoder', 'endpoint' or 'run:ID'). For a preflight: `identity_terms` is the word list ('' for the
+    built-in one), `allowed_texts` are never reported as personal data.
     """
 
     labels: tuple[Label, ...] = ()
@@ -73,6 +74,8 @@ class Settings:
     review: bool = False
     gold_rate: float = 0.0
     suggest: str = ""
+    identity_terms: str = ""
+    allowed_texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,11 @@ class Project:
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn of a prompt: `role` is system, user or assistant."""
+    """One turn of a prompt: `role` is system, user, assistant or tool; `extra`: see studio.contract.chat.Message."""
 
     role: str
     content: str
+    extra: str = ""
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,7 @@ class Pair:
     response: str
     value: str
     content_key: str
+    group_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,11 +215,12 @@ class Counts:
     labeled: int = 0
     skipped: int = 0
     flagged: int = 0
+    dropped: int = 0
 
     @property
     def total(self) -> int:
         """All examples of the project."""
-        return self.todo + self.labeled + self.skipped + self.flagged
+        return self.todo + self.labeled + self.skipped + self.flagged + self.dropped
 
 
 @dataclass(frozen=True)

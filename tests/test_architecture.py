@@ -26,7 +26,9 @@ ROOMS: dict[str, set[str]] = {
     "training": {"studio.training", "studio.models", "studio.contract", "datasets", "evaluate"} | TORCH_STACK,
     "evaluation": {"studio.evaluation", "studio.models", "studio.contract", "datasets", "evaluate"} | TORCH_STACK,
     "inference": {"studio.inference", "studio.models", "studio.contract"} | TORCH_STACK,
-    "data": {"studio.data", "storage", "studio.contract"},
+    "preflight": {"studio.preflight", "studio.models", "studio.contract"} | TORCH_STACK,
+    "data": {"studio.data", "storage", "studio.contract", "studio.models.hub", "studio.__version__"}
+    | {"datasets", "huggingface_hub"},
     "labeling": {"studio.labeling", "storage", "studio.contract"},
     "jobs": {"studio.jobs", "studio.labeling", "storage", "studio.contract"},
     "deploy": {"studio.deploy", "studio.jobs", "storage", "studio.contract"},
@@ -48,6 +50,7 @@ ROOMS: dict[str, set[str]] = {
         "studio.ui",
         "studio.context",
         "studio.people",
+        "studio.data",
         "studio.labeling",
         "studio.jobs",
         "studio.deploy",

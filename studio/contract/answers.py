@@ -7,16 +7,17 @@ is said here once. What it leaves out: whether an answer fits its project (studi
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from studio.contract.chat import Message, Role
+from studio.contract.tools import decode_extra, encode_extra
 
 TEXT_LIMIT = 200_000
 """Characters of the longest prompt, context or answer."""
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 CHOICES = ("A", "B", "tie")
 MARGINS = (1, 2, 3)
 
@@ -34,6 +35,7 @@ def encode_conversation(messages: Sequence[Message]) -> str:
     """A whole conversation as a stored value. Only assistant turns can carry `train`."""
     turns = [
         {"role": message.role, "content": message.content, "train": message.train and message.role == "assistant"}
+        | ({"extra": message.extra} if message.extra else {})
         for message in messages
     ]
     return _canonical({"turns": turns})
@@ -47,15 +49,19 @@ def decode_conversation(value: str) -> tuple[Message, ...]:
     turns = _object(value).get("turns")
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise ValueError("it has no list of turns")
-    return with_flags([(turn.get("role"), turn.get("content"), turn.get("train")) for turn in turns])
+    return with_flags(turns)
 
 
-def with_flags(turns: Sequence[tuple[object, object, object]]) -> tuple[Message, ...]:
-    """Messages of (role, content, train flag or None for unsaid). Raises ValueError for what is no turn."""
-    unsaid = all(flag is None for role, _, flag in turns if role == "assistant")
-    last = max((index for index, turn in enumerate(turns) if turn[0] == "assistant"), default=-1)
+def with_flags(turns: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """Messages of objects with `role`, `content`, and maybe `train` (missing or None: unsaid) and `extra`.
+
+    Raises ValueError for what is no turn.
+    """
+    unsaid = all(turn.get("train") is None for turn in turns if turn.get("role") == "assistant")
+    last = max((index for index, turn in enumerate(turns) if turn.get("role") == "assistant"), default=-1)
     made = []
-    for index, (role, content, flag) in enumerate(turns):
+    for index, turn in enumerate(turns):
+        role, content, flag, extra = (turn.get(name) for name in ("role", "content", "train", "extra"))
         if role not in ROLES:
             raise ValueError(f"a turn has the role '{str(role)[:40]}'")
         if not isinstance(content, str):
@@ -63,7 +69,7 @@ def with_flags(turns: Sequence[tuple[object, object, object]]) -> tuple[Message,
         if flag not in (None, True, False):
             raise ValueError("whether to train on a turn is neither true nor false")
         train = role == "assistant" and (index == last if unsaid else bool(flag))
-        made.append(Message(cast(Role, role), content, train))
+        made.append(Message(cast(Role, role), content, train, encode_extra(decode_extra(str(extra or "")))))
     return tuple(made)
 
 

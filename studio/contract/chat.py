@@ -2,23 +2,28 @@
 
 Training, preview and inference all come through here, so what the model is trained on is what it is asked with. The
 mask is derived by rendering prefixes of the conversation: most stock templates carry no `{% generation %}` marks. What
-it leaves out: tools, images, and templates that rewrite earlier turns (such a turn then carries no loss).
+it leaves out: images, and templates that rewrite or hide earlier turns (such a turn then carries no loss).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
-Role = Literal["system", "user", "assistant"]
+from studio.contract.tools import template_fields
+
+Role = Literal["system", "user", "assistant", "tool"]
 
 PLAIN_TEMPLATE = (
-    "{{ bos_token or '' }}"
+    "{{ bos_token or '' }}{% if tools %}Tools: {{ tools | tojson }}\n\n{% endif %}"
     "{% for m in messages %}"
     "{% if m['role'] == 'system' %}{{ m['content'] }}\n\n"
     "{% elif m['role'] == 'user' %}User: {{ m['content'] }}\n"
-    "{% else %}Assistant: {{ m['content'] }}{{ eos_token }}\n{% endif %}"
+    "{% elif m['role'] == 'tool' %}Tool: {{ m['content'] }}\n"
+    "{% else %}Assistant: {{ m['content'] }}{% if m['tool_calls'] %}{{ m['tool_calls'] | tojson }}{% endif %}"
+    "{{ eos_token }}\n{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}Assistant: {% endif %}"
 )
 """Chat template for base models that come without one (GPT-2 and other pure language models)."""
@@ -26,11 +31,13 @@ PLAIN_TEMPLATE = (
 
 @dataclass(frozen=True)
 class Message:
-    """One turn. `train` says whether an assistant turn carries loss."""
+    """One turn. `train` says whether an assistant turn carries loss. `extra`: what else an OpenAI message of it has
+    (tool_calls, tool_call_id, name), as JSON of one object, '' for nothing (see studio.contract.tools)."""
 
     role: Role
     content: str
     train: bool = True
+    extra: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,18 +77,18 @@ def conversation(prompt: Sequence[Message], system: str = "", answer: str | None
     return turns
 
 
-def prompt_text(tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
+def prompt_text(tokenizer: Tokenizer, messages: Sequence[Message], tools: str = "") -> str:
     """The text a model is asked with: the template up to where the answer begins."""
-    return _text(tokenizer, messages, True)
+    return _text(tokenizer, messages, True, tools)
 
 
-def prompt_ids(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
+def prompt_ids(tokenizer: Tokenizer, messages: Sequence[Message], tools: str = "") -> list[int]:
     """Token ids a model is asked with (equal to the first part of `render` of the same turns plus an answer)."""
-    return _ids(tokenizer, prompt_text(tokenizer, messages))
+    return _ids(tokenizer, prompt_text(tokenizer, messages, tools))
 
 
-def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> Rendered:
-    """Token ids and loss mask of a whole conversation.
+def render(tokenizer: Tokenizer, messages: Sequence[Message], tools: str = "") -> Rendered:
+    """Token ids and loss mask of a whole conversation; `tools` (JSON of a list, or '') is what the model may call.
 
     Loss lies on the tokens of each assistant turn with `train`, up to and including its end-of-turn token, and nowhere
     else. The pieces between are tokenised apart, as at inference, where the answer starts on a token of its own.
@@ -91,21 +98,21 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> Rendered:
     """
     if not any(message.role == "assistant" and message.train for message in messages):
         raise ValueError("there is no answer to train on")
-    full = _text(tokenizer, messages, False)
+    full = _text(tokenizer, messages, False, tools)
     ids: list[int] = []
     mask: list[bool] = []
     cursor = 0
     for index, message in enumerate(messages):
         if message.role != "assistant" or not message.train:
             continue
-        before = _text(tokenizer, messages[:index], True)
-        after = _text(tokenizer, messages[: index + 1], False)
+        before = _text(tokenizer, messages[:index], True, tools)
+        after = _text(tokenizer, messages[: index + 1], False, tools)
         if not (full.startswith(after) and before.startswith(full[:cursor])):
             continue
-        start = _answer_start(tokenizer, messages[: index + 1], before, after)
+        start = _answer_start(tokenizer, messages[: index + 1], before, after, tools)
         if start != len(before) and index < len(messages) - 1:
             continue  # later turns are asked with this one as `full` shows it
-        if start < cursor or message.content.strip() not in after[start:]:
+        if start < cursor or not _shown(message, after[start:]):
             continue
         piece = _ids(tokenizer, before[cursor:])
         ids += piece
@@ -125,13 +132,20 @@ def cut(rendered: Rendered, max_length: int) -> Rendered:
     return Rendered(rendered.ids[:max_length], rendered.mask[:max_length])
 
 
-def _answer_start(tokenizer: Tokenizer, messages: Sequence[Message], before: str, after: str) -> int:
+def _shown(message: Message, text: str) -> bool:
+    """Whether a template shows all of an answer: its words, and the names of the functions that it calls."""
+    calls = json.loads(message.extra).get("tool_calls", ()) if message.extra else ()
+    names = [str(call.get("function", {}).get("name", "")) for call in calls]
+    return message.content.strip() in text and all(name in text for name in names)
+
+
+def _answer_start(tokenizer: Tokenizer, messages: Sequence[Message], before: str, after: str, tools: str) -> int:
     """Where in `after` (all `messages`) begins what a model asked with `before` has to write."""
     if after.startswith(before):
         return len(before)
     # Another answer in the same place shows where the text of the turn begins, whatever this one begins with.
     other = "b" if messages[-1].content.strip().startswith("a") else "a"
-    elsewhere = _text(tokenizer, [*messages[:-1], replace(messages[-1], content=other)], False)
+    elsewhere = _text(tokenizer, [*messages[:-1], replace(messages[-1], content=other, extra="")], False, tools)
     shortest = min(map(len, (before, after, elsewhere)))
     return next((at for at in range(shortest) if not before[at] == after[at] == elsewhere[at]), shortest)
 
@@ -143,9 +157,11 @@ def _until_end(piece: list[int], eos: Any) -> list[bool]:
     return [i <= last for i in range(len(piece))]
 
 
-def _text(tokenizer: Tokenizer, messages: Sequence[Message], generation_prompt: bool) -> str:
-    turns = [{"role": m.role, "content": m.content} for m in messages]
+def _text(tokenizer: Tokenizer, messages: Sequence[Message], generation_prompt: bool, tools: str = "") -> str:
+    turns = [{"role": m.role, "content": m.content} | template_fields(m.extra) for m in messages]
     kwargs: dict[str, Any] = {} if tokenizer.chat_template else {"chat_template": PLAIN_TEMPLATE}
+    if tools:
+        kwargs["tools"] = json.loads(tools)
     return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation_prompt, **kwargs))
 
 

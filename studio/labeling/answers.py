@@ -22,6 +22,7 @@ from studio.contract.answers import (
     unsafe_text,
 )
 from studio.contract.chat import Message
+from studio.contract.tools import calls_text
 from studio.errors import BadInput
 
 Answer = tuple[str, str]
@@ -31,7 +32,7 @@ TURN_LIMIT = 1000
 """Turns of the longest conversation."""
 
 _REASON_LIMIT = 10_000
-_WHO = {"system": "The system turn", "user": "A user turn", "assistant": "An assistant turn"}
+_WHO = {"system": "The system turn", "user": "A user turn", "assistant": "An assistant turn", "tool": "A tool turn"}
 _SHOWN = {"A": "A is better", "B": "B is better", "tie": "Tie"}
 _MARGIN = {1: "slightly", 2: "clearly", 3: "much"}
 
@@ -127,10 +128,10 @@ def _conversation(project: Project, example: Example, response: str, value: str)
             raise BadInput(f"This conversation cannot be saved: {error}. Reload the page and try again.") from None
     else:
         _text(project, example, response, value)
-        asked = [Message(turn.role, turn.content, False) for turn in example.prompt]  # type: ignore[arg-type]
+        asked = [Message(turn.role, turn.content, False, turn.extra) for turn in example.prompt]  # type: ignore[arg-type]
         turns = [*asked, Message("assistant", response)]
     check_turns(turns)
-    return turns[-1].content, encode_conversation(turns)
+    return turns[-1].content or calls_text(turns[-1].extra), encode_conversation(turns)
 
 
 def check_turns(turns: Sequence[Message]) -> None:
@@ -139,7 +140,7 @@ def check_turns(turns: Sequence[Message]) -> None:
         raise BadInput("The conversation has to end with a turn of the assistant: add one, or skip this one.")
     if len(turns) > TURN_LIMIT:
         raise BadInput(f"The conversation has {len(turns):,} turns: at most {TURN_LIMIT:,} can be saved.")
-    if empty := next((turn for turn in turns if not turn.content.strip()), None):
+    if empty := next((turn for turn in turns if not turn.content.strip() and not calls_text(turn.extra)), None):
         raise BadInput(f"{_WHO[empty.role]} is empty: write it, or delete it.")
     if any(turn.role == "system" for turn in turns[1:]):
         raise BadInput("Only the first turn can be the system's: move it up, or delete it.")
@@ -147,7 +148,7 @@ def check_turns(turns: Sequence[Message]) -> None:
         raise BadInput("The conversation needs a turn of the user.")
     if not any(turn.train for turn in turns):
         raise BadInput("Switch “train on this” on for at least one turn of the assistant, or skip this one.")
-    if (size := sum(len(turn.content) for turn in turns)) > TEXT_LIMIT:
+    if (size := sum(len(turn.content) + len(turn.extra) for turn in turns)) > TEXT_LIMIT:
         raise BadInput(f"The conversation has {size:,} characters: at most {TEXT_LIMIT:,} can be saved.")
     for turn in turns:
         _storable(turn.content, _WHO[turn.role])
@@ -173,7 +174,7 @@ def _names(response: str) -> list[str]:
 
 def _turns(value: str) -> object:
     try:
-        return [(turn.role, _normal(turn.content), turn.train) for turn in decode_conversation(value)]
+        return [(turn.role, _normal(turn.content), turn.train, turn.extra) for turn in decode_conversation(value)]
     except ValueError:
         return value
 
@@ -193,7 +194,7 @@ def _conversation_text(response: str, value: str) -> str:
         turns = decode_conversation(value)
     except ValueError:
         return response
-    return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+    return "\n\n".join(f"{turn.role}: {turn.content or calls_text(turn.extra)}" for turn in turns)
 
 
 def _normal(text: str) -> str:

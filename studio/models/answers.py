@@ -31,16 +31,24 @@ def context_window(model: Any) -> int | None:
 
 @torch.inference_mode()
 def greedy_answers(
-    model: Any, tokenizer: Any, prompts: Sequence[Sequence[Message]], max_new_tokens: int, batch_size: int = 16
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[Message]],
+    max_new_tokens: int,
+    batch_size: int = 16,
+    tools: Sequence[str] = (),
 ) -> list[str]:
     """One greedy answer a prompt (turns up to the question), as text without special tokens, in the order given.
+
+    `tools`: what each prompt may call (see `render`), as many as there are prompts, or none at all.
 
     Works in left-padded batches of prompts of like length. The model is put into evaluation mode. An answer ends where
     the context window does; a prompt that leaves no room in it gets the empty answer.
     """
     model.eval()
     device = next(model.parameters()).device
-    rows = [prompt_ids(tokenizer, list(prompt)) for prompt in prompts]
+    offered = tools or [""] * len(prompts)
+    rows = [prompt_ids(tokenizer, list(prompt), tool) for prompt, tool in zip(prompts, offered, strict=True)]
     ends = stop_ids(model, tokenizer)
     answers = [""] * len(rows)
     for batch, room in _batches([len(row) for row in rows], context_window(model), max_new_tokens, batch_size):

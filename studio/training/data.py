@@ -41,6 +41,7 @@ class Row:
     ids: npt.NDArray[np.int32]
     labels: npt.NDArray[np.int32]
     messages: tuple[Message, ...] = ()
+    tools: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,9 +78,9 @@ class Split:
 def read_split(snapshot: Path, name: str, tokenizer: Any, max_length: int, keep_messages: bool = False) -> Split:
     """Read and render `<snapshot>/<name>.parquet`. Raises BadFile when it is missing or not a snapshot's file."""
     split = Split(name)
-    for number, messages in enumerate(_conversations(snapshot / f"{name}.parquet"), start=1):
+    for number, (messages, tools) in enumerate(_conversations(snapshot / f"{name}.parquet"), start=1):
         try:
-            rendered = render(tokenizer, messages)
+            rendered = render(tokenizer, messages, tools)
         except Exception as error:
             # A template's own `raise_exception` comes as jinja2's TemplateError, of which this room knows nothing.
             if not isinstance(error, ValueError) and type(error).__module__.split(".")[0] != "jinja2":
@@ -94,7 +95,7 @@ def read_split(snapshot: Path, name: str, tokenizer: Any, max_length: int, keep_
             continue
         ids = np.asarray(rendered.ids[:end], dtype=np.int32)
         labels = np.where(np.asarray(rendered.mask[:end]), ids, IGNORED).astype(np.int32)
-        split.rows.append(Row(number, ids, labels, tuple(messages) if keep_messages else ()))
+        split.rows.append(Row(number, ids, labels, *((tuple(messages), tools) if keep_messages else ())))
     return split
 
 
@@ -195,12 +196,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
-def _conversations(path: Path) -> Iterator[list[Message]]:
+def _conversations(path: Path) -> Iterator[tuple[list[Message], str]]:
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024, columns=["messages"]):
-                for turns in batch.column("messages").to_pylist():
-                    yield _messages(turns or [])
+            for batch in file.iter_batches(batch_size=1024, columns=["messages", "tools"]):
+                for row in batch.to_pylist():
+                    yield _messages(row["messages"] or []), row.get("tools") or ""
     except FileNotFoundError:
         raise BadFile(f"The snapshot has no {path.name}: {path.parent} is not a snapshot's folder.") from None
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
@@ -210,4 +211,4 @@ def _conversations(path: Path) -> Iterator[list[Message]]:
 def _messages(turns: list[dict[str, Any]]) -> list[Message]:
     """The turns; loss lies where the snapshot says so. One of before there were flags has it on the last turn alone:
     the answer that a person gave."""
-    return list(with_flags([(turn["role"], turn["content"] or "", turn.get("train")) for turn in turns]))
+    return list(with_flags([turn | {"content": turn["content"] or ""} for turn in turns]))

@@ -18,12 +18,12 @@ def report_samples(model: Any, tokenizer: Any, rows: Sequence[Row], tokens: int,
     """Answer the prompt of each row greedily, adapter off and on, and report the pairs batch by batch."""
     for start in range(0, len(rows), SAMPLE_BATCH):
         batch = rows[start : start + SAMPLE_BATCH]
-        prompts = [row.messages[:-1] for row in batch]
+        prompts, tools = [row.messages[:-1] for row in batch], [row.tools for row in batch]
         stop.check()
         with model.disable_adapter():
-            base = greedy_answers(model, tokenizer, prompts, tokens)
+            base = greedy_answers(model, tokenizer, prompts, tokens, tools=tools)
         stop.check()
-        tuned = greedy_answers(model, tokenizer, prompts, tokens)
+        tuned = greedy_answers(model, tokenizer, prompts, tokens, tools=tools)
         for line, row in enumerate(batch):
             reference = row.messages[-1].content
             report.sample(start + line, prompt_of(row.messages[:-1]), reference, base[line], tuned[line])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from storage.records import Draft, Example, Project
+from storage.records import Draft, Example, Project, Turn
+from studio.contract.tools import calls_text
 from studio.labeling.cards import Card
 from studio.labeling.desk import Desk
 
@@ -38,6 +39,7 @@ def desk_json(desk: Desk, user: str) -> dict[str, Any]:
             "labeled": counts.labeled,
             "skipped": counts.skipped,
             "flagged": counts.flagged,
+            "dropped": counts.dropped,
             "mine": desk.left,
         },
         "today": desk.today,
@@ -88,11 +90,16 @@ def example_json(example: Example) -> dict[str, Any]:
     return {
         "id": example.id,
         "position": example.position,
-        "turns": [{"role": turn.role, "content": turn.content} for turn in example.prompt],
+        "turns": [_turn(turn) for turn in example.prompt],
         "context": example.context,
         "payload": dict(example.payload),
         "status": example.status,
     }
+
+
+def _turn(turn: Turn) -> dict[str, str]:
+    said = {"role": turn.role, "content": turn.content}
+    return said | ({"extra": turn.extra, "calls": calls_text(turn.extra)} if turn.extra else {})
 
 
 def _draft_json(draft: Draft | None) -> dict[str, str] | None:

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from storage.projects import TASKS
 from storage.records import Example, Label, Project, Settings, Turn
+from studio.contract.answers import decode_conversation, encode_conversation
+from studio.contract.chat import Message
+from studio.contract.tools import encode_extra
 from studio.errors import BadInput
 from studio.labeling.answers import as_text, check_answer, same_answer
 
@@ -132,7 +135,7 @@ def test_text_alone_answers_the_conversation_of_the_example() -> None:
         (turns(("user", "u", None), ("assistant", "a", False)), "train on this"),
         (turns(("assistant", "a", True)), "turn of the user"),
         (turns(("user", "u", None), ("system", "s", None), ("assistant", "a", True)), "first turn"),
-        (turns(("tool", "u", None), ("assistant", "a", True)), "role 'tool'"),
+        (turns(("critic", "u", None), ("assistant", "a", True)), "role 'critic'"),
         (turns(("user", "u\0", None), ("assistant", "a", True)), "NUL"),
         (turns(("user", "\ud800", None), ("assistant", "a", True)), "half a character"),
         (turns(*[("user", "u" * 2000, None)] * 100, ("assistant", "a", True)), "200,001"),
@@ -155,3 +158,12 @@ def test_whatever_is_sent_is_stored_in_one_form_or_refused_in_a_sentence(task: s
     else:
         assert check_answer(project(task), EXAMPLE, *stored) == stored
         assert same_answer(project(task), stored, stored)
+
+
+def test_a_turn_that_only_calls_a_tool_is_an_answer_that_lists_show() -> None:
+    extra = encode_extra({"tool_calls": [{"function": {"name": "weather", "arguments": "{}"}}]})
+    said = [Message("user", "Oslo?", False), Message("assistant", "", True, extra)]
+    response, value = check_answer(project("chat"), EXAMPLE, "", encode_conversation(said))
+    assert response == "weather({})" and decode_conversation(value)[1].extra == extra
+    with pytest.raises(BadInput, match="empty"):
+        check_answer(project("chat"), EXAMPLE, "", encode_conversation([said[0], Message("assistant", "")]))

@@ -5,8 +5,9 @@ const actButton = (name, words, className = 'plain') => {
   return node;
 };
 
-const turnNode = (turn) => el('div', { class: 'turn ' + turn.role }, el('span', { class: 'who' }, turn.role), el('p', { dir: 'auto' }, turn.content));
+const turnNode = (turn) => el('div', { class: 'turn ' + turn.role }, el('span', { class: 'who' }, turn.role), turn.content ? el('p', { dir: 'auto' }, turn.content) : null, turn.calls ? el('pre', { class: 'calls' }, turn.calls) : null);
 const contextNode = (words) => el('details', { class: 'turn context', open: true }, el('summary', { class: 'who' }, 'context'), el('p', { dir: 'auto' }, words));
+const toolsNode = (words) => el('details', { class: 'turn context' }, el('summary', { class: 'who' }, 'tools'), el('pre', { class: 'calls' }, words));
 
 // Nodes of the frame that a card fills. Made anew only when the task changes.
 let frame = null;
@@ -66,9 +67,9 @@ const showSuggestionState = () => {
 const paintCard = () => {
   const { card } = desk;
   root.classList.remove('is-empty');
-  frame.side.replaceChildren(...(task.kind === 'chat' ? [] : card.turns.map(turnNode)), ...(card.context ? [contextNode(card.context)] : []));
+  frame.side.replaceChildren(...(task.kind === 'chat' ? [] : card.turns.map(turnNode)), ...(card.context ? [contextNode(card.context)] : []), ...(card.payload.tools ? [toolsNode(card.payload.tools)] : []));
   frame.side.hidden = !frame.side.children.length;
-  set(frame.place, [card.source, { labeled: 'labeled', skipped: 'skipped', flagged: 'flagged' }[card.status]].filter(Boolean).join(' · '));
+  set(frame.place, [card.source, { labeled: 'labeled', skipped: 'skipped', flagged: 'flagged', dropped: 'dropped' }[card.status]].filter(Boolean).join(' · '));
   frame.comment.hidden = !card.comment;
   if (card.comment) frame.comment.replaceChildren(el('b', {}, `Sent back by ${card.comment.by}`), el('p', { dir: 'auto' }, card.comment.text));
   if (frame.clash.firstChild) frame.clash.replaceChildren();

@@ -1,7 +1,14 @@
 // A conversation as it is edited: turns are added, edited, moved and deleted (a deletion can be taken back), a system
 // turn stands first, and each assistant turn says whether it is trained on.
 
-const ROLES = { system: 'System', user: 'User', assistant: 'Assistant' };
+const ROLES = { system: 'System', user: 'User', assistant: 'Assistant', tool: 'Tool' };
+
+// The calls of a turn as people read them: they are kept as they came, and are no text to edit.
+const callsOf = (extra) => {
+  let calls = [];
+  try { calls = JSON.parse(extra).tool_calls || []; } catch { /* no calls */ }
+  return calls.map(({ function: { name, arguments: said } }) => `${name}(${typeof said === 'string' ? said : JSON.stringify(said ?? {})})`).join('\n');
+};
 
 const chatForm = () => {
   let turns = [], deleted = [], held = false;
@@ -11,7 +18,7 @@ const chatForm = () => {
   const adders = ['user', 'assistant', 'system'].map((role) => button(`Add ${role} turn`, () => add(role), { class: 'quiet-button', 'data-role': role }));
   adders[0].append(kbd('turn'));
 
-  const fresh = (role, content = '', train = role === 'assistant') => ({ role, content, train, row: null });
+  const fresh = (role, content = '', train = role === 'assistant', extra = '') => ({ role, content, train, extra, row: null });
   const edited = () => { if (!held) typed(); };
   const row = (turn) => {
     const area = el('textarea', { rows: 2, dir: 'auto', oninput: () => { turn.content = area.value; edited(); }, onfocus: () => { focused = turn; } });
@@ -22,7 +29,8 @@ const chatForm = () => {
     const train = el('button', { type: 'button', role: 'switch', class: 'train', 'aria-checked': String(turn.train), onclick: () => flip(turn) }, el('i', {}), 'Train on this');
     const node = el('li', { class: 'turn ' + turn.role },
       el('div', { class: 'turn-head' }, who, el('span', { class: 'grow' }), turn.role === 'assistant' ? train : null,
-        tool('Move turn up', '↑', 'up', () => move(turn, -1)), tool('Move turn down', '↓', 'down', () => move(turn, 1)), tool('Delete turn', '✕', 'drop', () => drop(turn))), area);
+        tool('Move turn up', '↑', 'up', () => move(turn, -1)), tool('Move turn down', '↓', 'down', () => move(turn, 1)), tool('Delete turn', '✕', 'drop', () => drop(turn))),
+      area, callsOf(turn.extra) ? el('pre', { class: 'calls' }, callsOf(turn.extra)) : null);
     return { node, area, train, who };
   };
   let focused = null;
@@ -83,7 +91,7 @@ const chatForm = () => {
   };
   const flip = (turn) => { if (!held && turn?.role === 'assistant') { turn.train = !turn.train; paint(); edited(); } };
   const start = (card) => {
-    const given = card.turns.map(({ role, content }) => fresh(role, content, false));
+    const given = card.turns.map(({ role, content, extra }) => fresh(role, content, false, extra));
     return given.at(-1)?.role === 'assistant' ? given.map((turn, index) => (index === given.length - 1 ? { ...turn, train: true } : turn)) : [...given, fresh('assistant')];
   };
   let card = { turns: [] };
@@ -94,7 +102,7 @@ const chatForm = () => {
     write: ({ response, value }) => {
       let kept = null;
       try { kept = JSON.parse(value).turns; } catch { /* a plain response, or nothing yet */ }
-      turns = kept ? kept.map(({ role, content, train }) => fresh(role, content, Boolean(train))) : start(card);
+      turns = kept ? kept.map(({ role, content, train, extra }) => fresh(role, content, Boolean(train), extra)) : start(card);
       if (!kept && response) turns.at(-1).content = response;
       deleted = [];
       focused = null;
@@ -103,12 +111,12 @@ const chatForm = () => {
     },
     read: () => ({
       response: turns.at(-1)?.role === 'assistant' ? turns.at(-1).content : '',
-      value: JSON.stringify({ turns: turns.map(({ role, content, train }) => ({ role, content, train: role === 'assistant' && train })) }),
+      value: JSON.stringify({ turns: turns.map(({ role, content, train, extra }) => ({ role, content, train: role === 'assistant' && train, ...(extra ? { extra } : {}) })) }),
     }),
     problem: () => {
       const last = turns.at(-1);
       if (!last || last.role !== 'assistant') return 'A conversation ends with an assistant turn: add one, or delete what follows it.';
-      const empty = turns.findIndex(({ content }) => !content.trim());
+      const empty = turns.findIndex(({ content, extra }) => !content.trim() && !callsOf(extra));
       if (empty >= 0) return turns[empty] === last ? 'Write a response first, or skip this one.' : `Turn ${empty + 1} is empty: write it or delete it.`;
       return turns.some(({ role, train }) => role === 'assistant' && train) ? '' : 'Switch “Train on this” on for at least one assistant turn.';
     },

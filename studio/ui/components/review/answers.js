@@ -31,7 +31,7 @@ const textOf = (answer) => (answer.action === 'submit' || answer.response || ans
 
 // The example: conversation, context, and the two answers of a preference.
 const exampleNode = (item) => el('section', { class: 'review-example', tabindex: -1, 'aria-label': 'Example' },
-  item.turns.map((turn) => el('div', { class: 'turn ' + turn.role }, el('span', { class: 'who' }, ROLE_WORDS[turn.role] || turn.role), el('p', { dir: 'auto' }, turn.content))),
+  item.turns.map((turn) => el('div', { class: 'turn ' + turn.role }, el('span', { class: 'who' }, ROLE_WORDS[turn.role] || turn.role), turn.content ? el('p', { dir: 'auto' }, turn.content) : null, turn.calls ? el('pre', { class: 'calls' }, turn.calls) : null)),
   item.context ? el('details', { class: 'turn context', open: item.context.length < 600 }, el('summary', { class: 'who' }, 'context'), el('p', { dir: 'auto' }, item.context)) : null,
   ['a', 'b'].filter((side) => item.payload?.[side]).map((side) => el('div', { class: 'turn' }, el('span', { class: 'who' }, 'answer ' + side.toUpperCase()), el('p', { dir: 'auto' }, item.payload[side]))));
 
