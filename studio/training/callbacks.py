@@ -15,6 +15,9 @@ from studio.errors import JobFailed
 from studio.training.report import Report
 from studio.training.stop import Stop, Stopped
 
+RUNAWAY, RUNAWAY_STEPS = 1.5, 10
+"""A loss so many times what it was at first (and a nat more), for so many steps in a row, does not come back."""
+
 _RECENT = 0.1
 """Weight of the newest step in the running speed (about the last twenty steps count)."""
 
@@ -28,7 +31,8 @@ def marks(steps: int, count: int, with_last: bool) -> frozenset[int]:
 class Progress(TrainerCallback):
     """Reports each step. `tokens_after[s]` is the number of non-padding tokens that `s` steps have seen.
 
-    Raises JobFailed when the loss is no number any more, before a checkpoint could be written over a good one.
+    Raises JobFailed when the loss is no number any more, or stays far above where it began, before a checkpoint could
+    be written over a good one.
     """
 
     def __init__(self, report: Report, tokens_after: Sequence[int], epoch_rows: int, rows_per_step: int) -> None:
@@ -37,6 +41,8 @@ class Progress(TrainerCallback):
         self._epochs_a_step = rows_per_step / epoch_rows
         self._began = 0.0
         self._speed = 0.0
+        self._first_loss: float | None = None
+        self._high = 0
         self.busy_seconds = 0.0
         self.first_step = 0
         self.last_step = 0
@@ -63,6 +69,7 @@ class Progress(TrainerCallback):
                 f"The loss is no longer a number at step {step}, so training ended: lower learning_rate "
                 f"(now {args.learning_rate:g}) and start again."
             )
+        self._refuse_runaway(step, loss, args.learning_rate)
         self._report.step(
             last=step >= state.max_steps,
             step=step,
@@ -77,13 +84,25 @@ class Progress(TrainerCallback):
             grad_norm=norm,
         )
 
+    def _refuse_runaway(self, step: int, loss: float, rate: float) -> None:
+        if self._first_loss is None:
+            self._first_loss = loss
+        self._high = self._high + 1 if loss > RUNAWAY * self._first_loss + 1 else 0
+        if self._high >= RUNAWAY_STEPS:
+            raise JobFailed(
+                f"The loss has been above {RUNAWAY * self._first_loss + 1:.2f} for {RUNAWAY_STEPS} steps (it began at "
+                f"{self._first_loss:.2f}), so training ended at step {step}: lower learning_rate (now {rate:g}) and "
+                "start again."
+            )
+
     def resume_clock(self) -> None:
         """Start timing the next step now: what came since the last one (validation, a save) was not training."""
         self._began = time.monotonic()
 
 
 class Between(TrainerCallback):
-    """Validation and checkpoints at their steps, and a checkpoint plus the end when a stop was asked for."""
+    """Validation and checkpoints at their steps, and a checkpoint plus the end when a stop was asked for, or when
+    `enough` says after a validation pass that more steps would not help."""
 
     def __init__(
         self,
@@ -92,12 +111,14 @@ class Between(TrainerCallback):
         validate: Callable[[int], None],
         validate_at: frozenset[int],
         save_at: frozenset[int],
+        enough: Callable[[], bool] = lambda: False,
     ) -> None:
         self._stop = stop
         self._progress = progress
         self._validate = validate
         self._validate_at = validate_at
         self._save_at = save_at
+        self._enough = enough
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == 0 and self._validate_at:
@@ -112,11 +133,14 @@ class Between(TrainerCallback):
             control.should_training_stop = True
         return control
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> Any:
         # Behind Progress, so that a loss that is no number ends the run before it is validated or saved.
         if logs and "loss" in logs and state.global_step in self._validate_at and not self._stop.asked:
             self._validate_unless_stopped(state.global_step)
+            if self._enough():
+                control.should_save = control.should_training_stop = True
         self._progress.resume_clock()
+        return control
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._stop.saved_step = state.global_step

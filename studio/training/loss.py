@@ -8,6 +8,7 @@ then goes through its own forward.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,30 +24,36 @@ _TREATED = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 """Settings of models that do more to their logits; with small weights the trial would not notice a soft cap."""
 
 
-def answer_loss(model: Any) -> AnswerLoss:
-    """The cheapest correct way to the summed loss of `model` (a causal language model, with or without adapter)."""
+def answer_loss(model: Any, smoothing: float = 0.0, reduction: str = "sum") -> AnswerLoss:
+    """The cheapest correct way to the summed loss of `model` (a causal language model, with or without adapter).
+
+    `smoothing`: the share of each target's weight that is spread over the vocabulary (Szegedy et al. 2016, section 7).
+    `reduction` "none" gives the loss of each target instead of the sum, row by row.
+    """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     body = getattr(base, base.base_model_prefix, None)
     head = base.get_output_embeddings()
     treated = any(getattr(base.config, name, None) is not None for name in _TREATED)
     if treated or body is None or head is None or body is base or not _composes(base, body, head):
-        return lambda ids, mask, labels: plain_loss(model, ids, mask, labels)
+        return lambda ids, mask, labels: plain_loss(model, ids, mask, labels, smoothing, reduction)
 
     def loss(ids: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
         hidden = body(input_ids=ids, attention_mask=_needed(mask), use_cache=False).last_hidden_state
         targets = labels[:, 1:]
         chosen = targets != IGNORED
-        return _summed(head(hidden[:, :-1][chosen]), targets[chosen])
+        return _reduced(head(hidden[:, :-1][chosen]), targets[chosen], smoothing, reduction)
 
     return loss
 
 
-def plain_loss(model: Any, ids: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+def plain_loss(
+    model: Any, ids: Tensor, mask: Tensor, labels: Tensor, smoothing: float = 0.0, reduction: str = "sum"
+) -> Tensor:
     """The summed loss through the model's own forward: right for every model (and wrapper), at full price."""
     logits = model(input_ids=ids, attention_mask=_needed(mask), use_cache=False).logits
     targets = labels[:, 1:]
     chosen = targets != IGNORED
-    return _summed(logits[:, :-1][chosen], targets[chosen])
+    return _reduced(logits[:, :-1][chosen], targets[chosen], smoothing, reduction)
 
 
 @torch.no_grad()
@@ -57,26 +64,54 @@ def mean_loss(
 
     `check` is called between batches and may raise. The model's training mode is put back as it was.
     """
+    return overall(row_losses(model, rows, pad_id, batch_size, check))
+
+
+@dataclass(frozen=True)
+class RowLoss:
+    """The summed loss of one row in nats, and how many of its tokens are targets."""
+
+    total: float
+    targets: int
+
+    @property
+    def mean(self) -> float:
+        """Nats a target token."""
+        return self.total / max(self.targets, 1)
+
+
+def overall(losses: Sequence[RowLoss]) -> float:
+    """Mean loss in nats a target token over all rows."""
+    return sum(one.total for one in losses) / max(sum(one.targets for one in losses), 1)
+
+
+@torch.no_grad()
+def row_losses(
+    model: Any, rows: Sequence[Row], pad_id: int, batch_size: int, check: Callable[[], None] = lambda: None
+) -> list[RowLoss]:
+    """The loss of each row, in the order given; as `mean_loss` otherwise."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    loss = answer_loss(model)
-    total, count = 0.0, 0
-    ordered = sorted(rows, key=len)
+    loss = answer_loss(model, reduction="none")
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
+    found = [RowLoss(0.0, 0)] * len(rows)
     try:
-        for start in range(0, len(ordered), batch_size):
+        for start in range(0, len(order), batch_size):
             check()
-            batch = collate(ordered[start : start + batch_size], pad_id)
+            numbers = order[start : start + batch_size]
+            batch = collate([rows[number] for number in numbers], pad_id)
             ids, mask, labels = (batch[key].to(device) for key in ("input_ids", "attention_mask", "labels"))
-            total += float(loss(ids, mask, labels))
-            count += int((labels[:, 1:] != IGNORED).sum())
+            targets = (labels[:, 1:] != IGNORED).sum(dim=1).tolist()
+            for number, own in zip(numbers, loss(ids, mask, labels).split(targets), strict=True):
+                found[number] = RowLoss(float(own.double().sum()), len(own))
     finally:
         model.train(was_training)
-    return total / max(count, 1)
+    return found
 
 
-def _summed(logits: Tensor, targets: Tensor) -> Tensor:
-    return functional.cross_entropy(logits.float(), targets, reduction="sum")
+def _reduced(logits: Tensor, targets: Tensor, smoothing: float, reduction: str) -> Tensor:
+    return functional.cross_entropy(logits.float(), targets, reduction=reduction, label_smoothing=smoothing)
 
 
 def _needed(mask: Tensor) -> Tensor | None:

@@ -32,10 +32,12 @@ from studio.models.hashes import adapter_hash
 from studio.models.loading import LoadedBase, load_base
 from studio.models.quiet import be_quiet, stay_offline
 from studio.training import checkpoints
+from studio.training.best import Best
 from studio.training.callbacks import Between, Progress, marks
 from studio.training.data import Row, RunRows, Split, collate, read_split, run_order, spread
+from studio.training.held_out import write_held_out
 from studio.training.lora import attach_lora, save_adapter
-from studio.training.loss import mean_loss
+from studio.training.loss import mean_loss, overall, row_losses
 from studio.training.report import Report
 from studio.training.sampling import report_samples
 from studio.training.stop import Stop
@@ -93,27 +95,34 @@ def train(run_dir: Path, report: Report, stop: Stop) -> dict[str, object]:
 
     resumed = f", going on from step {checkpoints.step_of(checkpoint)}" if checkpoint else ""
     report.state("training", f"Training {plan.steps} steps{resumed}", **_sizes(data, plan, base, model))
-    progress = _run_steps(run_dir, spec, plan, data, base, model, checkpoint, report, stop)
-    if progress.last_step < plan.steps:
+    first = int(os.environ.get("RANK", "0")) == 0
+    best = Best(run_dir, spec.keep == "best", spec.patience, stop.saved_step, writes=first)
+    validate = _validator(model, data, base, spec, best, report, stop)
+    progress = _run_steps(run_dir, spec, plan, data, base, model, checkpoint, best, validate, report, stop)
+    if progress.last_step < plan.steps and not best.exhausted:
         stop.check()
-    if int(os.environ.get("RANK", "0")) > 0:
+    if not first:
         return {}  # a helper of a multi-GPU run: the first process does the rest
     # Before anything else can fail or be stopped: these are the hours that the user waited for.
     stop.results = {"base_hash": base.weights_hash, "adapter_hash": adapter_hash(save_adapter(model, run_dir))}
     stop.check()
+    if _take_best(model, best, validate, progress.last_step, plan.steps, report):
+        stop.results["adapter_hash"] = adapter_hash(save_adapter(model, run_dir))
 
     report.state("evaluating", "Comparing base and tuned loss on held-out rows")
-    losses = _held_out_losses(model, data, base, spec, plan.steps, report, stop)
+    losses = _held_out_losses(run_dir, model, data, base, spec, progress.last_step, report, stop)
     report.state("sampling", f"Answering {min(spec.samples, len(_held_out_rows(data)))} held-out prompts")
     _sample(model, data, base, spec, report, stop)
 
-    trained = plan.tokens_after[-1] - plan.tokens_after[progress.first_step]
+    seen = plan.tokens_after[progress.last_step]
+    trained = seen - plan.tokens_after[progress.first_step]
     return {
         **losses,
         "rows": len(data.train.rows),
         "skipped": data.train.skipped + data.validation.skipped + data.test.skipped,
-        "steps": plan.steps,
-        "tokens": plan.tokens_after[-1],
+        "steps": progress.last_step,
+        "best_step": best.step,
+        "tokens": seen,
         "tokens_per_second": round(trained / progress.busy_seconds, 1) if progress.busy_seconds else None,
         "seconds": round(time.monotonic() - began, 1),
         **stop.results,
@@ -221,19 +230,21 @@ def _run_steps(
     base: LoadedBase,
     model: Any,
     checkpoint: Path | None,
+    best: Best,
+    validate: Callable[[int], None] | None,
     report: Report,
     stop: Stop,
 ) -> Progress:
     output = run_dir / checkpoints.FOLDER
     pad = int(base.tokenizer.pad_token_id)
-    curve = spread(data.validation.rows, CURVE_ROWS)
     progress = Progress(report, plan.tokens_after, len(data.train.rows), plan.rows_per_step)
     between = Between(
         stop,
         progress,
-        validate=_validator(model, curve, pad, spec, report, stop),
-        validate_at=marks(plan.steps, spec.evaluations, with_last=True) if curve else frozenset(),
+        validate=validate or (lambda step: None),
+        validate_at=marks(plan.steps, spec.evaluations, with_last=True) if validate else frozenset(),
         save_at=marks(plan.steps, spec.checkpoints, with_last=False),
+        enough=lambda: best.exhausted,
     )
     trainer = AnswerTrainer(
         model=model,
@@ -241,22 +252,48 @@ def _run_steps(
         data_collator=partial(collate, pad_id=pad),
         train_dataset=RunRows(data.train.rows, plan.order),
         callbacks=[progress, between],
+        smoothing=spec.label_smoothing,
         autocast=base.dtype if base.device.type == "cuda" and base.dtype == torch.bfloat16 else None,
     )
     trainer.remove_callback(PrinterCallback)
     with stop.deferred():
         stop.check()
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if best.exhausted:  # the run was killed behind its last step
+            progress.first_step = progress.last_step = checkpoints.step_of(checkpoint) if checkpoint else 0
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return progress
 
 
 def _validator(
-    model: Any, rows: list[Row], pad: int, spec: TrainSpec, report: Report, stop: Stop
-) -> Callable[[int], None]:
+    model: Any, data: Data, base: LoadedBase, spec: TrainSpec, best: Best, report: Report, stop: Stop
+) -> Callable[[int], None] | None:
+    """What measures and notes the validation loss after a step; None where nothing is to be measured."""
+    rows, pad = spread(data.validation.rows, CURVE_ROWS), int(base.tokenizer.pad_token_id)
+    if not rows or not spec.evaluations:
+        return None
+
     def validate(step: int) -> None:
-        report.metric("validation_loss", mean_loss(model, rows, pad, spec.batch_size, stop.check), step)
+        loss = mean_loss(model, rows, pad, spec.batch_size, stop.check)
+        report.metric("validation_loss", loss, step)
+        best.offer(model, step, loss)
 
     return validate
+
+
+def _take_best(
+    model: Any, best: Best, validate: Callable[[int], None] | None, last_step: int, steps: int, report: Report
+) -> bool:
+    """Put the best adapter into the model in the place of the last one, and say so; whether it is another."""
+    if validate and not best.measured(last_step):
+        validate(last_step)  # a stop at the last step came before its pass
+    if best.exhausted and last_step < steps:
+        since = f"validation has not got better since step {best.step}"
+        report.state("training", f"Ended at step {last_step} of {steps}: {since}")
+    taken = best.restore(model, last_step)
+    if taken is not None:
+        report.metric("best_step", taken, last_step)
+    return taken is not None
 
 
 def _sample(model: Any, data: Data, base: LoadedBase, spec: TrainSpec, report: Report, stop: Stop) -> None:
@@ -276,15 +313,17 @@ def _held_out_rows(data: Data) -> list[Row]:
 
 
 def _held_out_losses(
-    model: Any, data: Data, base: LoadedBase, spec: TrainSpec, step: int, report: Report, stop: Stop
+    run_dir: Path, model: Any, data: Data, base: LoadedBase, spec: TrainSpec, step: int, report: Report, stop: Stop
 ) -> dict[str, object]:
     rows = spread(_held_out_rows(data), HELD_OUT_ROWS)
     if not rows or data.held_out is None:
         return {"base_loss": None, "tuned_loss": None, "held_out": None, "held_out_rows": 0}
-    measure = partial(mean_loss, model, rows, int(base.tokenizer.pad_token_id), spec.batch_size, stop.check)
+    measure = partial(row_losses, model, rows, int(base.tokenizer.pad_token_id), spec.batch_size, stop.check)
     with model.disable_adapter():
-        before = measure()
-    after = measure()
+        of_base = measure()
+    of_tuned = measure()
+    write_held_out(run_dir, spec.snapshot, data.held_out.name, rows, of_base, of_tuned)
+    before, after = overall(of_base), overall(of_tuned)
     report.metric("base_loss", before, step)
     report.metric("tuned_loss", after, step)
     return {"base_loss": before, "tuned_loss": after, "held_out": data.held_out.name, "held_out_rows": len(rows)}

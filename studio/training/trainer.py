@@ -22,6 +22,7 @@ def arguments(spec: TrainSpec, steps: int, output_dir: Path, device: torch.devic
     """The Trainer's settings for a run of `steps` optimiser steps laid out as one epoch."""
     warmup = round(spec.warmup_ratio * steps)
     constant = "constant_with_warmup" if warmup else "constant"
+    schedule = {"constant": constant, "inverse-sqrt": "inverse_sqrt"}.get(spec.schedule, spec.schedule)
     made = TrainingArguments(
         output_dir=str(output_dir),
         num_train_epochs=1,
@@ -29,11 +30,12 @@ def arguments(spec: TrainSpec, steps: int, output_dir: Path, device: torch.devic
         per_device_train_batch_size=spec.batch_size,
         gradient_accumulation_steps=spec.gradient_accumulation,
         learning_rate=spec.learning_rate,
-        lr_scheduler_type=constant if spec.schedule == "constant" else spec.schedule,
+        lr_scheduler_type=schedule,
         warmup_steps=warmup,
         weight_decay=spec.weight_decay,
         max_grad_norm=spec.max_grad_norm,
         seed=spec.seed,
+        neftune_noise_alpha=spec.neftune or None,
         train_sampling_strategy="sequential",
         logging_strategy="steps",
         logging_steps=1,
@@ -58,12 +60,13 @@ def arguments(spec: TrainSpec, steps: int, output_dir: Path, device: torch.devic
 class AnswerTrainer(Trainer):
     """The loss of a step is the sum over its answer tokens divided by their number, over all accumulated batches."""
 
-    def __init__(self, *args: Any, autocast: torch.dtype | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, autocast: torch.dtype | None = None, smoothing: float = 0.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # asks the Trainer to count the targets of a step for us
         self.loss_is_scaled_for_ga = True
         self._autocast = autocast
-        self._loss = answer_loss(self.model)
+        self._smoothing = smoothing
+        self._loss = answer_loss(self.model, smoothing)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -72,7 +75,10 @@ class AnswerTrainer(Trainer):
         ids, mask, labels = inputs["input_ids"], inputs["attention_mask"], inputs["labels"]
         with torch.autocast(ids.device.type, self._autocast, enabled=self._autocast is not None):
             # A wrapped model (DDP) must be entered through the wrapper, or its gradients are never summed.
-            total = self._loss(ids, mask, labels) if model is self.model else plain_loss(model, ids, mask, labels)
+            if model is self.model:
+                total = self._loss(ids, mask, labels)
+            else:
+                total = plain_loss(model, ids, mask, labels, self._smoothing)
         # Launchers average gradients over processes, whereas the count is already that of all of them.
         return total / num_items_in_batch * self.accelerator.num_processes
 
