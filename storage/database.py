@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import duckdb
 
@@ -32,6 +32,10 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
     "enable_external_access": "false",
 }
+
+
+class Stale(Exception):
+    """A transaction beside the write door that others got in the way of; nothing of it was saved."""
 
 
 class Database:
@@ -87,32 +91,86 @@ class Database:
         return cursor
 
     @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of its own in a transaction that only reads: all it sees is of one moment, whatever others write
+        meanwhile. For long reads: several threads may use it by turns. Raises like `cursor`, and WorkspaceBroken when
+        the database is closed or dies under it.
+        """
+        self.cursor()  # opens the file again where it was let go
+        with self._root_lock:
+            if self._root is None:
+                raise self._broke_off()
+            cursor = self._root.cursor()
+        try:
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            yield cursor
+        except _DEAD as error:
+            raise self._broke_off() from error
+        finally:
+            cursor.close()  # ends the transaction too
+
+    @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """One committed transaction, or nothing. Raises DiskFull when there is no room for it, and like `cursor`."""
-        with self._write_lock:
-            cursor = self.cursor()
-            generation = self._generation
-            self._local.touched = set()
-            try:
-                cursor.execute("BEGIN TRANSACTION")
+        with self._write_lock, self._transaction() as cursor:
+            yield cursor
+
+    @contextmanager
+    def append(self, project_id: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The same for a transaction that takes long and only adds rows: others write meanwhile, for only its commit
+        goes through the write door. Raises besides Stale, when the project was touched meanwhile or the transaction met
+        another one: nothing was saved then, and it has to be done again inside of `write`.
+        """
+        version = self.version(project_id)
+
+        def check() -> None:
+            if self.version(project_id) != version:
+                raise Stale
+
+        try:
+            with self._transaction(check) as cursor:
                 yield cursor
+        except duckdb.TransactionException as error:
+            raise Stale from error
+
+    @contextmanager
+    def scratch(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """This thread's cursor for its own temporary tables, past the write door. Raises like `write`."""
+        generation = self._generation
+        try:
+            yield self.cursor()
+        except duckdb.Error as error:
+            self._failed(error, generation)
+
+    @contextmanager
+    def _transaction(self, check: Callable[[], None] = lambda: None) -> Iterator[duckdb.DuckDBPyConnection]:
+        cursor = self.cursor()
+        generation = self._generation
+        self._local.touched = set()
+        try:
+            cursor.execute("BEGIN TRANSACTION")
+            yield cursor
+            with self._write_lock:
+                check()
                 cursor.execute("COMMIT")
                 for project_id in self._local.touched:
                     self._versions[project_id] = self._versions.get(project_id, 0) + 1
-            except duckdb.Error as error:
-                self._recover(cursor, error, generation)
-                if _is_disk_full(error):
-                    raise DiskFull(
-                        "The disk is full: nothing was saved by this step. Make room and try again."
-                    ) from error
-                if isinstance(error, _DEAD):
-                    raise self._broke_off() from error
-                raise
-            except BaseException as error:
-                self._recover(cursor, error, generation)
-                raise
-            finally:
-                self._local.touched = None
+        except duckdb.Error as error:
+            self._recover(cursor, error, generation)
+            self._failed(error, generation)
+        except BaseException as error:
+            self._recover(cursor, error, generation)
+            raise
+        finally:
+            self._local.touched = None
+
+    def _failed(self, error: duckdb.Error, generation: int) -> NoReturn:
+        if _is_disk_full(error):
+            raise DiskFull("The disk is full: nothing was saved by this step. Make room and try again.") from error
+        if isinstance(error, _DEAD):
+            self._forget(generation)
+            raise self._broke_off() from error
+        raise error
 
     def close(self) -> None:
         """Write everything into the file and let it go."""

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from studio.data.rows import ROW_LIMIT, Rejected, Row, Table
+import pyarrow as pa
+
+from studio.data.rows import ROW_LIMIT, Block, Rejected, Row, Table
+from studio.data.safecells import MADE_SAFE, plain_values
+from studio.data.scanning import LARGE_BLOCK, SMALL_BLOCK, Scanned, pick_lines, scan_quoted
 from studio.data.textfile import Encoding, Line, lines, sniff_encoding
 from studio.errors import BadFile
 
@@ -26,23 +30,82 @@ class DelimitedTable(Table):
         csv.field_size_limit(2 * ROW_LIMIT)
         self._sniffed: Encoding = sniff_encoding(path)
         self.encoding = self._sniffed.name
+        self._codec = "utf-8" if self.encoding == "utf-8-sig" else self.encoding
         self.notes += self._sniffed.notes
         self._delimiter = "\t" if self.format == "TSV" else _sniff_delimiter(path, self._sniffed)
         if self.format == "CSV" and self._delimiter != ",":
             self.note(f"The columns are separated by a {_DELIMITERS[self._delimiter]}.")
-        header = next(self._records(), None)
+        feed = _Feed(self)
+        header = next(self._records(feed), None)
         if header is None:
             raise BadFile(f"{path.name} is empty: its first line must name the columns.")
         if isinstance(header, Rejected):
             raise BadFile(f"The header of {path.name} cannot be read (line {header.line}): {header.reason}.")
         self.columns = self._header(header[1])
+        self._body = (self.position, feed.number)
 
     def rows(self) -> Iterator[Row | Rejected]:
         """See Table."""
+        return self._rows(_Feed(self, *self._body) if not self._sniffed.wide else self._behind_header())
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[Block]:
+        """See Table. What cannot be read at once is read row by row, and so is all of a file of wide characters."""
+        if self._sniffed.wide or not columns or MADE_SAFE in self.columns:
+            yield from super().blocks(columns)
+            return
+        (at, number), size = self._body, SMALL_BLOCK
+        while at < self.size:
+            with self.path.open("rb") as file:
+                file.seek(at)
+                raw = file.read(size)
+            if not raw:
+                return  # the file has become shorter
+            scanned = scan_quoted(raw, at + len(raw) >= self.size, self._codec, self._delimiter)
+            values = self._parse(scanned, columns) if scanned else None
+            if scanned and values is not None:
+                self.position = at = at + scanned.taken
+                yield Block((), pick_lines(scanned.lines, number + 1), values)
+                number, size = number + scanned.line_count, min(2 * size, LARGE_BLOCK)
+            elif size > SMALL_BLOCK:
+                size = SMALL_BLOCK
+            else:
+                feed = _Feed(self, at, number)
+                yield Block(list(self._rows(feed, at + SMALL_BLOCK)))
+                at, number = self.position, feed.number
+
+    def _parse(self, scanned: Scanned, columns: Sequence[str]) -> dict[str, pa.Array] | None:
+        import pyarrow.compute as pc
+        from pyarrow import csv as arrow_csv
+
+        try:
+            table = arrow_csv.read_csv(
+                pa.BufferReader(scanned.data),
+                arrow_csv.ReadOptions(block_size=1 << 30, column_names=self.columns),
+                arrow_csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
+                arrow_csv.ConvertOptions(
+                    include_columns=list(dict.fromkeys(columns)),
+                    column_types=dict.fromkeys(columns, pa.string()),
+                    strings_can_be_null=False,
+                ),
+            )
+        except (pa.ArrowException, KeyError):
+            return None
+        if table.num_rows != len(scanned.lines):
+            return None
+        arrays = {name: table.column(name).combine_chunks() for name in table.column_names}
+        if b"\r" in scanned.data:  # the line ends of quoted values
+            arrays = {name: pc.replace_substring(array, "\r\n", "\n") for name, array in arrays.items()}
+        return arrays
+
+    def _behind_header(self) -> _Feed:
+        feed = _Feed(self)
+        next(self._records(feed), None)
+        return feed
+
+    def _rows(self, feed: _Feed, until: int | None = None) -> Iterator[Row | Rejected]:
+        """Rows of a feed, until what was read of the file is behind a position and ends a record."""
         width = len(self.columns)
-        records = self._records()
-        next(records, None)
-        for record in records:
+        for record in self._records(feed, until):
             if isinstance(record, Rejected):
                 yield record
                 continue
@@ -50,15 +113,14 @@ class DelimitedTable(Table):
             while len(cells) > width and not cells[-1]:
                 cells.pop()
             if len(cells) == width:
-                yield Row(line, dict(zip(self.columns, cells, strict=True)))
+                yield Row(line, plain_values(dict(zip(self.columns, cells, strict=True))))
             else:
                 found, named = _count(len(cells), "value"), _count(width, "column")
                 yield Rejected(line, f"it has {found}, the header names {named}")
 
-    def _records(self) -> Iterator[tuple[int, list[str]] | Rejected]:
-        feed = _Feed(self)
+    def _records(self, feed: _Feed, until: int | None = None) -> Iterator[tuple[int, list[str]] | Rejected]:
         reader = csv.reader(feed, delimiter=self._delimiter, strict=True)
-        while True:
+        while until is None or feed.waits or self.position < until:
             feed.begin()
             try:
                 cells = next(reader)
@@ -98,13 +160,19 @@ class _Broken(Exception):
 class _Feed:
     """Lines for csv.reader, with what is needed to reject one record and go on behind it."""
 
-    def __init__(self, table: DelimitedTable) -> None:
+    def __init__(self, table: DelimitedTable, position: int = 0, number: int = 0) -> None:
         self._table = table
-        self._source = lines(table.path, table._sniffed)
+        self._source = lines(table.path, table._sniffed, position, number)
+        self.number = number
         self._again: deque[Line] = deque()
         self._taken: list[Line] = []
         self._length = 0
         self.problem: str | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether lines are to be read again."""
+        return bool(self._again)
 
     @property
     def first(self) -> int:
@@ -143,6 +211,7 @@ class _Feed:
         if found is None:
             raise StopIteration
         line, self._table.position = found
+        self.number = line.number
         return line
 
 

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
-from studio.data.rows import ROW_LIMIT, Rejected, Row, Table
-from studio.data.textfile import Line, lines, sniff_encoding
+import pyarrow as pa
+
+from studio.data.rows import ROW_LIMIT, Block, Rejected, Row, Table
+from studio.data.scanning import LARGE_BLOCK, SMALL_BLOCK, Scanned, pick_lines, scan_lines
+from studio.data.textfile import Line, decode_line, lines, sniff_encoding
 from studio.errors import BadFile
 
 JSON_LIMIT = 256 << 20
 """Bytes of the largest .json file: it has to be in memory as a whole."""
 
 _LOOK_AHEAD = 100  # rows from which the columns are collected
+_DEEP = 500  # brackets of a line, of which Python's reader takes almost a thousand inside of each other
+_PLAIN = (str, type(None))
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -33,12 +38,42 @@ class JsonLinesTable(Table):
 
     def rows(self) -> Iterator[Row | Rejected]:
         """See Table."""
-        for line, position in lines(self.path, self._sniffed):
-            self.position = position
+        return self._rows()
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[Block]:
+        """See Table. Lines that cannot be read at once are read one by one, and so is a file of wide characters."""
+        if self._sniffed.wide or not columns:
+            yield from super().blocks(columns)
+            return
+        at, number, size = (3 if self.encoding == "utf-8-sig" else 0), 0, SMALL_BLOCK
+        codec = "utf-8" if self.encoding == "utf-8-sig" else self.encoding
+        while at < self.size:
+            with self.path.open("rb") as file:
+                file.seek(at)
+                raw = file.read(size)
+            if not raw:
+                return  # the file has become shorter
+            scanned = scan_lines(raw, at + len(raw) >= self.size, codec)
+            if scanned:
+                self.position = at = at + scanned.taken
+                yield _parse_block(scanned, columns, number + 1)
+                number, size = number + scanned.line_count, min(2 * size, LARGE_BLOCK)
+            elif size > SMALL_BLOCK:
+                size = SMALL_BLOCK
+            else:
+                yield Block(list(self._rows(at, number, at + SMALL_BLOCK)))
+                at, number = self.position, self._number
+
+    def _rows(self, position: int = 0, number: int = 0, until: int | None = None) -> Iterator[Row | Rejected]:
+        """Rows from a position on behind `number` lines, until one ends behind another position."""
+        for line, behind in lines(self.path, self._sniffed, position, number):
+            self.position, self._number = behind, line.number
             if line.problem:
                 yield Rejected(line.number, line.problem)
             elif line.text.strip():
                 yield _parse_line(line)
+            if until is not None and behind >= until:
+                return
 
 
 class JsonTable(Table):
@@ -149,6 +184,52 @@ def looks_like_json_lines(path: Path) -> bool:
         first = file.readline(ROW_LIMIT + 1).decode("utf-8-sig", "replace").strip()
         second = file.readline(ROW_LIMIT).strip()
     return first.startswith("{") and second.startswith(b"{") and isinstance(_parse_line(Line(1, first)), Row)
+
+
+def _parse_block(scanned: Scanned, columns: Sequence[str], first: int) -> Block:
+    """Lines of a block, the first of which has the number `first`: arrays of those that are objects with text or null
+    in the columns, and the rest as rows."""
+    if (arrays := _parse_plain(scanned.data, columns)) is not None:
+        return Block((), pick_lines(scanned.lines, first), arrays)
+    values: list[dict[str, object]] = []
+    taken: list[int] = []
+    beside: list[Row | Rejected] = []
+    for at, raw in enumerate(scanned.data.split(b"\n")):
+        value = _load(raw)
+        if type(value) is dict and all(type(value.get(name)) in _PLAIN for name in columns):
+            values.append(value)
+            taken.append(at)
+        elif raw.decode().strip():
+            end = b"\n" if at + 1 < scanned.line_count or scanned.data.endswith(b"\n") else b""
+            beside.append(_parse_line(decode_line(first + at, raw + end, "utf-8")))
+    arrays = {name: pa.array([value.get(name) for value in values], pa.string()) for name in columns}
+    return Block(beside, pa.array(taken, pa.int64()) + first, arrays)
+
+
+def _parse_plain(data: bytes, columns: Sequence[str]) -> dict[str, pa.Array] | None:
+    """Arrays of the columns where every line is an object with text or null in them, which most files are."""
+    import orjson
+
+    raws = data.removesuffix(b"\n").split(b"\n")
+    if data.count(b"[") + data.count(b"{") - len(raws) > _DEEP:
+        return None
+    try:
+        values = list(map(orjson.loads, raws))
+        return {name: pa.array([value.get(name) for value in values], pa.string()) for name in columns}
+    except (ValueError, AttributeError, pa.ArrowException, TypeError):
+        return None
+
+
+def _load(raw: bytes) -> object:
+    """JSON text that Python's own reader takes too and reads alike, but for integers beyond 64 bits; else None."""
+    import orjson
+
+    if len(raw) > _DEEP and raw.count(b"[") + raw.count(b"{") > _DEEP:
+        return None  # orjson goes a little deeper
+    try:
+        return orjson.loads(raw)
+    except ValueError:
+        return None
 
 
 def _parse_line(line: Line) -> Row | Rejected:

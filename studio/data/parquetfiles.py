@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from studio.data.rows import Rejected, Row, Table
-from studio.errors import BadFile
+from studio.data.arrowblocks import BLOCK_ROWS, batch_blocks, batch_rows, is_text
+from studio.data.arrowfiles import checked_columns, unreadable
+from studio.data.rows import Block, Rejected, Row, Table
 
 _BATCH = 128
+_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError)
+"""What pyarrow raises of files that lie."""
 
 
 class ParquetTable(Table):
@@ -24,16 +26,12 @@ class ParquetTable(Table):
         super().__init__(path, "Parquet")
         try:
             with pq.ParquetFile(path) as file:
-                names = list(file.schema_arrow.names)
+                schema = file.schema_arrow
                 self._total = max(1, file.metadata.num_rows)
-        except (pa.ArrowException, OSError) as error:
-            raise _unreadable(path, error) from None
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise BadFile(f"{path.name} names a column twice: {', '.join(twice)}. Rename one of them.")
-        if not names:
-            raise BadFile(f"{path.name} has no columns.")
-        self.columns = tuple(names)
+        except _ERRORS as error:
+            raise unreadable(path, error, "Parquet file") from None
+        self.columns = checked_columns(path, schema)
+        self._texts = {field.name for field in schema if is_text(field.type)}
 
     def rows(self) -> Iterator[Row | Rejected]:
         """See Table."""
@@ -41,25 +39,27 @@ class ParquetTable(Table):
         try:
             with pq.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(batch_size=_BATCH, use_threads=False):
-                    for values in _batch_rows(batch):
+                    for row in batch_rows(batch, number + 1):
                         number += 1
                         self.position = int(self.size * number / self._total)
-                        yield Rejected(number, values) if isinstance(values, str) else Row(number, values)
-        except (pa.ArrowException, OSError) as error:
-            raise _unreadable(self.path, error) from None
+                        yield row
+        except _ERRORS as error:
+            raise unreadable(self.path, error, "Parquet file") from None
 
-
-def _batch_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
-    """Values by name, or the reason why a row cannot be read."""
-    try:
-        yield from batch.to_pylist()
-    except (UnicodeDecodeError, OverflowError, ValueError):
-        for index in range(batch.num_rows):
-            try:
-                yield from batch.slice(index, 1).to_pylist()
-            except (UnicodeDecodeError, OverflowError, ValueError) as error:
-                yield f"a value cannot be read ({type(error).__name__})"
-
-
-def _unreadable(path: Path, error: Exception) -> BadFile:
-    return BadFile(f"{path.name} is not a readable Parquet file ({str(error).splitlines()[0].rstrip('.')}).")
+    def blocks(self, columns: Sequence[str]) -> Iterator[Block]:
+        """See Table. Only the columns that are wanted are read; texts stay in their dictionaries, so that they cannot
+        unpack into more than a block holds."""
+        names = list(dict.fromkeys(columns))
+        if not names or not set(names) <= set(self.columns):
+            yield from super().blocks(columns)
+            return
+        number = 0
+        try:
+            with pq.ParquetFile(self.path, read_dictionary=[*self._texts & {*names}]) as file:
+                for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=names):
+                    for block in batch_blocks(batch, names, number + 1):
+                        number += block.size
+                        self.position = int(self.size * number / self._total)
+                        yield block
+        except _ERRORS as error:
+            raise unreadable(self.path, error, "Parquet file") from None

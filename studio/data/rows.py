@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROW_LIMIT = 1 << 20
 """Bytes of the longest row that is read (characters in UTF-16 files)."""
+
+_BLOCK_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,21 @@ class Rejected:
 
     line: int
     reason: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Records read at once: `lines` (int64) of them, and arrays of what they hold in some columns, null where a record
+    has nothing; and, in order, those that have to be taken one by one. No line is in both."""
+
+    beside: Sequence[Row | Rejected]
+    lines: pa.Array | None = None
+    columns: Mapping[str, pa.Array] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many records it has."""
+        return len(self.beside) + (0 if self.lines is None else len(self.lines))
 
 
 class Table:
@@ -53,6 +75,12 @@ class Table:
     def rows(self) -> Iterator[Row | Rejected]:
         """Every record from the first one on, each time it is called. Raises BadFile where reading cannot go on."""
         raise NotImplementedError
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[Block]:
+        """The same records, with many read at once where only `columns` are wanted and the file allows it."""
+        rows = self.rows()
+        while beside := list(islice(rows, _BLOCK_ROWS)):
+            yield Block(beside)
 
     def note(self, text: str) -> None:
         """Add a remark for people, once."""

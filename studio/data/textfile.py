@@ -66,18 +66,18 @@ def sniff_encoding(path: Path) -> Encoding:
     return _ascii_based(sample)
 
 
-def lines(path: Path, encoding: Encoding) -> Iterator[tuple[Line, int]]:
-    """Lines with the byte position behind each. Raises BadFile at a line of more than ENORMOUS bytes."""
+def lines(path: Path, encoding: Encoding, position: int = 0, number: int = 0) -> Iterator[tuple[Line, int]]:
+    """Lines with the byte position behind each, from a position on behind which so many lines lie (not where the
+    encoding is `wide`). Raises BadFile at a line of more than ENORMOUS bytes."""
     with path.open("rb") as file:
         if encoding.wide:
             yield from _wide_lines(file, path, encoding.name)
         else:
-            yield from _byte_lines(file, path, encoding.name)
+            file.seek(position)
+            yield from _byte_lines(file, path, encoding.name, position, number)
 
 
-def _byte_lines(file: BinaryIO, path: Path, encoding: str) -> Iterator[tuple[Line, int]]:
-    number = 0
-    position = 0
+def _byte_lines(file: BinaryIO, path: Path, encoding: str, position: int, number: int) -> Iterator[tuple[Line, int]]:
     codec = "utf-8" if encoding == "utf-8-sig" else encoding
     while raw := file.readline(ROW_LIMIT + 1):
         number += 1
@@ -88,10 +88,11 @@ def _byte_lines(file: BinaryIO, path: Path, encoding: str) -> Iterator[tuple[Lin
             continue
         if number == 1 and encoding == "utf-8-sig":
             raw = raw.removeprefix(codecs.BOM_UTF8)
-        yield _decoded(number, raw, codec), position
+        yield decode_line(number, raw, codec), position
 
 
-def _decoded(number: int, raw: bytes, codec: str) -> Line:
+def decode_line(number: int, raw: bytes, codec: str) -> Line:
+    """A line as text, or what is wrong with it."""
     if raw.endswith(b"\r\n"):
         raw = raw[:-2] + b"\n"
     try:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from storage.annotations import annotate
 from storage.database import Database, connect
 from storage.examples import count_examples, list_pairs, next_examples, page_examples
+from storage.imports import ImportBatch
 from storage.projects import create_project
 from storage.records import Counts, Project
 from studio.data.columns import Columns
@@ -84,12 +85,13 @@ def test_columns_can_be_named(tmp_path: Path, db: Database, project: Project) ->
 
 
 def test_cancelling_imports_nothing(tmp_path: Path, db: Database, project: Project) -> None:
-    path = jsonl(tmp_path / "a.jsonl", [{"input": f"q{n}"} for n in range(9_000)])
+    path = jsonl(tmp_path / "a.jsonl", [{"input": f"q{n}" + 40 * " "} for n in range(9_000)])
     seen: list[ImportProgress] = []
     with pytest.raises(Cancelled):
-        import_file(db, project.id, path, on_progress=lambda step: bool(seen.append(step)) or len(seen) < 7)
-    assert (seen[-1].rows, count_examples(db, project.id).total) == (7_000, 0)
-    assert 0.5 < seen[-1].fraction < 1
+        import_file(db, project.id, path, on_progress=lambda step: bool(seen.append(step)) or len(seen) < 2)
+    assert [step.rows for step in seen] == sorted({step.rows for step in seen})
+    assert 0.1 < seen[-1].fraction < 1 and 1000 < seen[-1].rows < 9000
+    assert count_examples(db, project.id).total == 0
     assert import_file(db, project.id, path).imported == 9_000
 
 
@@ -103,7 +105,21 @@ def test_cancelling_behind_the_last_row_still_imports_nothing(
     assert count_examples(db, project.id).total == 0
     seen: list[ImportProgress] = []
     import_file(db, project.id, path, on_progress=lambda step: not seen.append(step))
-    assert seen[-1] == ImportProgress(count, 1.0) and seen.count(seen[-1]) == 1
+    assert seen[-1] == ImportProgress(count, 1.0) and {step.rows for step in seen if step.fraction == 1.0} == {count}
+
+
+def test_cancelling_while_rows_are_written_imports_nothing(
+    tmp_path: Path, db: Database, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = jsonl(tmp_path / "a.jsonl", [{"input": "a", "output": "b"}])
+    told, asked = threading.Event(), threading.Event()
+    drop_known = ImportBatch._drop_known
+    monkeypatch.setattr(ImportBatch, "_drop_known", lambda *args: (told.set(), asked.wait(20), drop_known(*args)))
+    with pytest.raises(Cancelled):
+        import_file(db, project.id, path, on_progress=lambda step: not told.is_set() or bool(asked.set()))
+    assert count_examples(db, project.id).total == 0
+    monkeypatch.undo()
+    assert import_file(db, project.id, path).imported == 1
 
 
 def test_an_unknown_project_is_refused(db: Database) -> None:
@@ -122,6 +138,47 @@ def test_imports_beside_labeling_lose_nothing(tmp_path: Path, db: Database, proj
     for thread in threads:
         thread.join()
     assert count_examples(db, project.id) == Counts(todo=9000, labeled=40)
+
+
+def test_annotators_go_on_while_rows_are_written(
+    tmp_path: Path, db: Database, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_file(db, project.id, jsonl(tmp_path / "w.jsonl", [{"input": "w"}]))
+    waiting = next_examples(db, project.id, 1)[0].id
+    drop_known = ImportBatch._drop_known
+
+    def annotate_meanwhile(*args: object) -> None:
+        drop_known(*args)  # type: ignore[arg-type]
+        thread = threading.Thread(target=annotate, args=(db, waiting, "me", "submit", "x"))
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()
+
+    monkeypatch.setattr(ImportBatch, "_drop_known", annotate_meanwhile)
+    assert import_file(db, project.id, jsonl(tmp_path / "a.jsonl", [{"input": "a", "output": "b"}])).imported == 1
+    assert count_examples(db, project.id) == Counts(labeled=2)
+
+
+def test_one_file_twice_at_the_same_time_is_there_once(tmp_path: Path, db: Database, project: Project) -> None:
+    path = jsonl(tmp_path / "a.jsonl", [{"input": f"q{n}", "output": f"a{n % 7}"} for n in range(3000)])
+    reports: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: reports.append(import_file(db, project.id, path).imported)) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(reports) == [0, 0, 3000] and count_examples(db, project.id) == Counts(labeled=3000)
+
+
+def test_every_example_has_a_position_of_its_own(tmp_path: Path, db: Database, project: Project) -> None:
+    files = [jsonl(tmp_path / f"{k}.jsonl", [{"input": f"{k} {n}", "output": "x"} for n in range(50)]) for k in "ab"]
+    for file in files:
+        import_file(db, project.id, file)
+    rows = db.query("SELECT e.position, a.number, e.prompt FROM examples e JOIN annotations a ON a.example_id = e.id")
+    assert len({row[0] for row in rows}) == len({row[1] for row in rows}) == 100
+    assert [row[2] for row in sorted(rows)] == [f'[["user", "{k} {n}"]]' for k in "ab" for n in range(50)]
 
 
 def test_a_full_disk_imports_nothing_and_keeps_what_was_there(small_disk: Path, tmp_path: Path) -> None:

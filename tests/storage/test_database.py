@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 import storage.database
-from storage.database import Database, check_integrity, connect, schema_version
+from storage.database import Database, Stale, check_integrity, connect, schema_version
 from storage.examples import count_examples
 from storage.imports import ImportBatch
 from storage.projects import create_project, list_projects
@@ -245,3 +245,17 @@ def test_an_import_that_is_dropped_leaves_no_trace(db: Database, project: Projec
     batch.discard()
     assert count_examples(db, project.id).total == 0
     assert check_integrity(db).keys() == check_integrity(db).keys()
+
+
+def test_what_is_added_beside_the_door_is_dropped_when_others_touched_the_project(
+    db: Database, project: Project
+) -> None:
+    with pytest.raises(Stale), db.append(project.id) as cursor:
+        cursor.execute("INSERT INTO guidelines VALUES (?, 9, 'x', 'me', now())", [project.id])
+        other = threading.Thread(target=db.touch, args=(project.id,))
+        other.start()
+        other.join()
+    assert db.query("SELECT * FROM guidelines WHERE version = 9") == []
+    with db.append(project.id) as cursor:
+        cursor.execute("INSERT INTO guidelines VALUES (?, 9, 'x', 'me', now())", [project.id])
+    assert len(db.query("SELECT * FROM guidelines WHERE version = 9")) == 1
