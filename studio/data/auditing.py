@@ -13,8 +13,8 @@ from typing import BinaryIO
 from storage.audit import audit_choices, each_audit_line, record, search_audit
 from storage.database import Database
 from storage.records import AuditLine
-from studio.data.exporting import safe_cell
 from studio.data.files import whole_file
+from studio.data.safecells import safe_cell
 from studio.errors import BadInput
 
 __all__ = ["audit_choices", "export_audit", "record", "search_audit"]

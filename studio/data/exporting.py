@@ -1,182 +1,139 @@
-"""Pairs out of the studio: JSONL of messages, CSV that a spreadsheet opens safely, Parquet.
+"""Pairs out of the studio: a project's accepted pairs, or a snapshot, in a shape and a kind of file.
 
-`messages` is the whole conversation as a model sees it; a turn has `train` where loss does not lie on the last turn
-alone. A `context` stands beside it too, so that importing the file into a project with the same system prompt gives the
-same pairs again. Several labels stand in `labels` besides. A preference is `prompt`, `chosen` and `rejected` (lists of
-messages, as TRL's DPO wants them; none for a tie) with `a`, `b`, `choice`, `margin` and `reason`.
+Files appear whole or not at all, and a download is the same bytes piece by piece. Importing an export into a project
+with the same settings gives the same pairs again, for all that the shape has a place for; the rest is counted and said.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from storage.database import Database
-from storage.examples import list_pairs
-from storage.projects import get_project
-from storage.records import Pair, Project
-from studio.contract.answers import Preference, decode_preference, trained_by_default
-from studio.contract.chat import Message
-from studio.data.files import whole_file
-from studio.data.prompts import to_messages, to_target
-from studio.data.snapshots import count_rows, read_split
-from studio.data.splits import SPLITS
+from studio.data.export_files import KINDS, Export, ExportReport, write_folder
+from studio.data.export_shapes import SHAPES, find_shape
+from studio.data.files import whole_file, whole_folder
+from studio.data.outgoing import Source, project_source, snapshot_source
+from studio.data.safecells import safe_cell
 from studio.errors import BadInput
 from studio.settings import Workspace
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_PAGE = 1000
+__all__ = [
+    "KINDS",
+    "SHAPES",
+    "ExportReport",
+    "Wanted",
+    "check_project",
+    "check_snapshot",
+    "export_project",
+    "export_snapshot",
+    "open_export",
+    "refuse_unfit",
+    "safe_cell",
+    "wanted_by",
+]
+
+Progress = Callable[[int], None]
+"""Is told now and then how many rows were looked at; what it raises ends the export."""
+
+SHAPES_BY_FILE = {"jsonl": ".jsonl", "csv": ".csv", "parquet": ".parquet", "datasets": "folder"}
+"""Names of kinds that may stand where a shape is asked for: messages, in such a file."""
+
+_PROGRESS_ROWS = 1000
 
 
 @dataclass(frozen=True)
-class _Exported:
-    """A conversation on its way out, and the columns beside it; `rejected` is the answer that was not preferred."""
+class Wanted:
+    """What to write: a shape by its name, and a kind of file ("" to take it from the path's ending)."""
 
-    messages: tuple[Message, ...]
-    beside: Mapping[str, object] = field(default_factory=dict)
-    rejected: str | None = None
+    shape: str = "messages"
+    kind: str = ""
 
 
-def export_project(db: Database, project_id: str, path: Path) -> int:
-    """Write the accepted pairs of a project to .jsonl, .csv or .parquet; returns how many.
+def wanted_by(shape: str, path: Path) -> Wanted:
+    """What somebody means who names a shape (or a kind of file: csv, parquet, datasets) and a path.
 
-    Raises BadInput for another ending or nothing to write, BadFile, DiskFull.
+    Raises BadInput for another shape or ending, or where the two do not fit.
     """
-    project = get_project(db, project_id)
-    rows = [_of_pair(project, pair) for pair in list_pairs(db, project_id)]
-    if not rows:
-        raise BadInput(f"'{project.name}' has no accepted pairs to export.")
-    return _export(rows, path)
-
-
-def export_snapshot(workspace: Workspace, snapshot_id: str, path: Path) -> int:
-    """Write a snapshot, its splits in a column `split`; returns how many rows. Raises as `export_project`, NotFound."""
-    counts = count_rows(workspace, snapshot_id)
-    rows = [
-        _Exported(row.messages, {"split": split}, row.rejected)
-        for split in SPLITS
-        for offset in range(0, counts[split], _PAGE)
-        for row in read_split(workspace, snapshot_id, split, offset, _PAGE)
-    ]
-    return _export(rows, path)
-
-
-def _of_pair(project: Project, pair: Pair) -> _Exported:
-    beside: dict[str, object] = {"context": pair.context} if pair.context else {}
-    target = to_target(project, pair)
-    if project.task == "multi-label":
-        beside["labels"] = pair.response.split("\n")
-    if project.task == "preference":
-        found = decode_preference(pair.value) if pair.value else Preference(pair.response)
-        beside |= {"a": pair.payload.get("a", ""), "b": pair.payload.get("b", ""), "choice": found.choice}
-        beside |= {"margin": found.margin, "reason": found.reason}
-    if target is None:
-        return _Exported(tuple(to_messages(pair.prompt, pair.context, project.system_prompt)), beside)
-    return _Exported(target.messages, beside, target.rejected)
-
-
-def safe_cell(text: str) -> str:
-    """A cell that no spreadsheet runs as a formula: an apostrophe before = + - @ tab and carriage return."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _export(rows: list[_Exported], path: Path) -> int:
     path = Path(path)
-    write = _WRITERS.get(path.suffix.lower())
-    if write is None:
-        raise BadInput(f"'{path.name}' cannot be written: its ending must be one of {', '.join(_WRITERS)}.")
+    ending = path.suffix.lower()
+    kind = SHAPES_BY_FILE.get(shape, "")
+    if not kind:
+        find_shape(shape)
+    if kind and kind != "folder" and ending != kind:
+        raise BadInput(f"'{path.name}' is to be a {shape} file, so its ending must be {kind}.")
+    if not kind:
+        kind = ending or "folder"
+    if kind == "folder" and ending == ".zip":
+        kind = ".zip"
+    if kind not in KINDS and kind != "folder":
+        endings = ", ".join(KINDS)
+        raise BadInput(f"'{path.name}' cannot be written: its ending must be one of {endings}, or none for a folder.")
+    return Wanted("messages" if shape in SHAPES_BY_FILE else shape, kind)
+
+
+def export_project(
+    db: Database, project_id: str, path: Path, shape: str = "messages", on_progress: Progress | None = None
+) -> ExportReport:
+    """Write the accepted pairs of a project to a file, or a `datasets` folder where `path` has no ending.
+
+    Raises NotFound, BadInput for another shape or ending or nothing to write, BadFile, DiskFull.
+    """
+    wanted = wanted_by(shape, path)
+    with project_source(db, project_id) as source:
+        return _write(open_export(source, wanted, on_progress), path)
+
+
+def export_snapshot(
+    workspace: Workspace,
+    snapshot_id: str,
+    path: Path,
+    shape: str = "messages",
+    on_progress: Progress | None = None,
+) -> ExportReport:
+    """Write a snapshot, its splits in a column `split` or, in a folder, side by side. Raises as `export_project`."""
+    wanted = wanted_by(shape, path)
+    return _write(open_export(snapshot_source(workspace, snapshot_id), wanted, on_progress), path)
+
+
+def check_project(db: Database, project_id: str, wanted: Wanted, on_progress: Progress | None = None) -> ExportReport:
+    """What an export of a project would say, with nothing written. Raises as `export_project`."""
+    with project_source(db, project_id) as source:
+        return open_export(source, wanted, on_progress).check()
+
+
+def check_snapshot(
+    workspace: Workspace, snapshot_id: str, wanted: Wanted, on_progress: Progress | None = None
+) -> ExportReport:
+    """What an export of a snapshot would say, with nothing written. Raises as `export_snapshot`."""
+    return open_export(snapshot_source(workspace, snapshot_id), wanted, on_progress).check()
+
+
+def open_export(source: Source, wanted: Wanted, on_progress: Progress | None = None) -> Export:
+    """An export about to be written; nothing is read yet. Raises BadInput where the shape cannot be."""
+    export = Export(source, find_shape(wanted.shape), wanted.kind)
+    if on_progress:
+        export.on_row = lambda seen: on_progress(seen) if seen % _PROGRESS_ROWS == 0 else None
+    return export
+
+
+def refuse_unfit(source: Source, wanted: Wanted) -> None:
+    """Raises BadInput for a shape that a kind of file, or every row of a source, cannot have."""
+    open_export(source, wanted)
+
+
+def _write(export: Export, path: Path) -> ExportReport:
+    path = Path(path)
+    if export.kind == "folder":
+        if path.exists():
+            raise BadInput(f"{path} is there already: name a folder that is not.")
+        with whole_folder(path) as folder:
+            write_folder(export, folder)
+        return export.report
     if path.is_dir():
         raise BadInput(f"{path} is a folder: name a file.")
     with whole_file(path) as file:
-        write(rows, file)
-    return len(rows)
-
-
-def _records(rows: Iterable[_Exported]) -> Iterator[dict[str, object]]:
-    """What JSONL and Parquet hold of each row."""
-    for row in rows:
-        if row.rejected is None and "choice" not in row.beside:
-            yield {"messages": _turns(row.messages), **row.beside}
-            continue
-        record: dict[str, object] = {"prompt": _turns(row.messages)}
-        if row.rejected is not None:
-            record["prompt"] = _turns(row.messages[:-1])
-            record["chosen"] = _turns(row.messages[-1:])
-            record["rejected"] = [{"role": "assistant", "content": row.rejected}]
-        yield {**record, **row.beside}
-
-
-def _turns(messages: Sequence[Message]) -> list[dict[str, object]]:
-    plain: list[dict[str, object]] = [{"role": m.role, "content": m.content} for m in messages]
-    if not any(m.role == "assistant" for m in messages) or trained_by_default(messages):
-        return plain
-    return [{**turn, "train": m.train and m.role == "assistant"} for turn, m in zip(plain, messages, strict=True)]
-
-
-def _write_jsonl(rows: list[_Exported], file: BinaryIO) -> None:
-    for record in _records(rows):
-        file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-
-
-def _write_parquet(rows: list[_Exported], file: BinaryIO) -> None:
-    records = list(_records(rows))
-    flagged = any("train" in turn for record in records for turn in cast("list[Any]", record.get("messages", [])))
-    flags = [("train", pa.bool_())] if flagged else []
-    turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), *flags]))
-    kinds: dict[str, pa.DataType] = dict.fromkeys(("messages", "prompt", "chosen", "rejected"), turns)
-    kinds |= dict.fromkeys(("a", "b", "choice", "reason", "context", "split"), pa.string())
-    kinds |= {"margin": pa.int32(), "labels": pa.list_(pa.string())}
-    used = [name for name in kinds if any(name in record for record in records)]
-    schema = pa.schema([(name, kinds[name]) for name in used])
-    pq.write_table(pa.Table.from_pylist(records, schema=schema), file)
-
-
-_CSV_COLUMNS = (
-    *("input", "output", "rejected", "a", "b", "choice", "margin", "reason", "labels", "context", "system", "split"),
-)
-
-
-def _write_csv(rows: list[_Exported], file: BinaryIO) -> None:
-    text = io.TextIOWrapper(file, "utf-8", newline="")
-    cells = [_cells(row) for row in rows]
-    names = [name for name in _CSV_COLUMNS if any(row.get(name) for row in cells)]
-    writer = csv.writer(text)
-    writer.writerow(names)
-    writer.writerows([safe_cell(row.get(name, "")) for name in names] for row in cells)
-    text.detach()
-
-
-def _cells(row: _Exported) -> Mapping[str, str]:
-    """Prompts of several turns become one text that names who speaks."""
-    answered = row.messages[-1].role == "assistant"
-    asked = row.messages[:-1] if answered else row.messages
-    turns = [m for m in asked if m.role != "system"]
-    system = "\n\n".join(m.content for m in row.messages if m.role == "system")
-    beside = {name: _cell(value) for name, value in row.beside.items()}
-    context = beside.pop("context", "") if len(turns) == 1 else ""
-    prompt = turns[0].content if len(turns) == 1 else "\n\n".join(f"{m.role}: {m.content}" for m in turns)
-    if context:
-        prompt = prompt.removeprefix(f"{context}\n\n")
-    cells = {"input": prompt, "output": row.messages[-1].content if answered else "", "rejected": row.rejected or ""}
-    return {**cells, **beside, "context": context, "system": system}
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, list):
-        return "|".join(map(str, value)) if not any("|" in str(item) for item in value) else json.dumps(value)
-    return "" if value is None else str(value)
-
-
-_WRITERS: dict[str, Callable[[list[_Exported], BinaryIO], None]] = {
-    ".jsonl": _write_jsonl,
-    ".csv": _write_csv,
-    ".parquet": _write_parquet,
-}
+        for chunk in export.chunks():
+            file.write(chunk)
+    return export.report

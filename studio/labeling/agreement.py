@@ -79,6 +79,19 @@ class Agreement:
     people: tuple[PersonAgreement, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """The overall figure in a few words, for a dataset's card; '' where none is shown."""
+        if self.overall.value is None:
+            return ""
+        name = "mean chrF" if self.measure == "chrf" else f"Krippendorff's alpha ({self.distance})"
+        between = (
+            f" (95 % interval {self.overall.low:.2f} to {self.overall.high:.2f})"
+            if self.overall.low is not None
+            else ""
+        )
+        return f"{name} {self.overall.value:.2f}{between} on {self.overall.examples:,} examples with several answers"
+
 
 Unit = list[tuple[str, str]]
 """One example's answers: annotator and response."""

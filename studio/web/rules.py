@@ -19,6 +19,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"/api/label/.*", "annotator"),
     (r"/api/review/.*", "reviewer"),
     (r"/api/find/.*", "reviewer"),
+    (r"/api/export/.*", "admin"),
     # Gradio: the page and what it loads, then its events, then files.
     (r"/|/config/?|/theme\.css|/manifest\.json|/(assets|static|svelte)/.*|/pwa_icon(/\d+)?", "annotator"),
     (r"/gradio_api/(theme\.css|app_id/?|startup-events|info/?|heartbeat/[^/]+|user/?|login_check/?)", "annotator"),

@@ -25,6 +25,7 @@ from studio.ui.roles import roles_of
 from studio.ui.tailored import tailor
 from studio.ui.theme import HEAD, STYLESHEET, THEME
 from studio.web.accounts import account_routes
+from studio.web.exports import export_routes
 from studio.web.guard import Guard
 from studio.web.identity import user_of
 from studio.web.labeling import labeling_routes, refused
@@ -48,6 +49,7 @@ def build_app(studio: Studio, host: str = "127.0.0.1") -> FastAPI:
     app.include_router(account_routes(studio.accounts))  # before Gradio, which has a /login too
     app.include_router(labeling_routes(studio))
     app.include_router(review_routes(studio))
+    app.include_router(export_routes(studio))
     ui = build_ui(studio)
     ui.queue(default_concurrency_limit=8, max_size=256)
     app = gr.mount_gradio_app(

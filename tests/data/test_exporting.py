@@ -14,6 +14,7 @@ from storage.projects import create_project
 from storage.records import Pair, Project
 from studio.data.exporting import export_project, export_snapshot, safe_cell
 from studio.data.importing import import_file
+from studio.data.safecells import plain_cell, plain_values, safe_row
 from studio.data.snapshots import freeze
 from studio.errors import BadFile, BadInput, DiskFull, NotFound
 from studio.settings import Workspace
@@ -49,7 +50,7 @@ def content(pairs: list[Pair]) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_an_export_comes_back_as_the_same_pairs(db: Database, filled: Project, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"out.{ending}"
-    assert export_project(db, filled.id, path) == 3
+    assert export_project(db, filled.id, path).rows == 3
     empty = create_project(db, "Empty", system_prompt=filled.system_prompt)
     assert import_file(db, empty.id, path).imported == 3
     assert content(list_pairs(db, empty.id)) == content(list_pairs(db, filled.id))
@@ -67,8 +68,24 @@ def test_csv_runs_nothing(db: Database, filled: Project, tmp_path: Path) -> None
     export_project(db, filled.id, tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert rows[1] == {"input": "'=1+1\n\nC", "output": "'-5", "context": "C", "system": "You help."}
+    assert json.loads(rows[1].pop("messages"))[1] == {"role": "user", "content": "C\n\n=1+1\n\nC"}
+    told = {"context": "C", "made_safe": "input|output"}
+    assert rows[1] == {"input": "'=1+1\n\nC", "output": "'-5", **told}
     assert [safe_cell(text) for text in ("@x", "\tx", "+1", "x=", "")] == ["'@x", "'\tx", "'+1", "x=", ""]
+
+
+def test_a_safe_cell_goes_back_to_its_text() -> None:
+    texts = [
+        f"{quotes}{first}1" for quotes in ("", "'", "''", "x'") for first in ("=", "+", "-", "@", "\t", "\r", "a", "")
+    ]
+    assert [plain_cell(safe_cell(text)) for text in texts] == texts
+    assert len({safe_cell(text) for text in texts}) == len(texts)
+    row = {"a": "'=1", "b": "'plain", "made_safe": "a"}
+    assert plain_values(row) == row | {"a": "=1"}
+    assert plain_values({"a": "'=1"}) == {"a": "'=1"}  # somebody else's file
+    lines = safe_row(["a", "made_safe"], {"a": "=1\r\n2"})
+    assert plain_values({"a": "'=1\n2", "made_safe": lines[1]})["a"] == "=1\r\n2"  # whatever a reader made of it
+    assert plain_values({"a": "x", "made_safe": "{broken"})["a"] == "x"
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
@@ -76,7 +93,7 @@ def test_a_snapshot_is_exported_with_its_splits(
     db: Database, workspace: Workspace, filled: Project, tmp_path: Path, ending: str
 ) -> None:
     snapshot = freeze(db, workspace, filled.id).snapshot
-    assert export_snapshot(workspace, snapshot.id, tmp_path / f"out.{ending}") == 3
+    assert export_snapshot(workspace, snapshot.id, tmp_path / f"out.{ending}").rows == 3
     assert b"train" in (tmp_path / f"out.{ending}").read_bytes()
 
 
