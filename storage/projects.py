@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from storage.database import Database, aware, now
+from storage.guidelines import note_guidelines
 from storage.records import Label, Project, Settings
 from studio.errors import BadInput, NotFound
 
@@ -45,8 +46,12 @@ def create_project(
     system_prompt: str = "",
     guidelines: str = "",
     settings: Settings | None = None,
+    user_name: str = "",
 ) -> Project:
-    """Make a project. Raises BadInput for an empty, overlong or taken name or an unknown task."""
+    """Make a project; `user_name` wrote its guidelines.
+
+    Raises BadInput for an empty, overlong or taken name or an unknown task.
+    """
     name = _checked_name(name)
     if task not in TASKS:
         raise BadInput(f"There is no task '{task}'; there are: {', '.join(TASKS)}.")
@@ -68,6 +73,7 @@ def create_project(
                 project.created_at.replace(tzinfo=None),
             ],
         )
+        note_guidelines(cursor, project.id, guidelines, user_name)
     return project
 
 
@@ -101,14 +107,17 @@ def update_project(db: Database, project_id: str, name: str, system_prompt: str,
     return get_project(db, project_id)
 
 
-def write_texts(cursor: Any, project_id: str, name: str, system_prompt: str, guidelines: str) -> None:
-    """The same within a transaction that is open. Raises BadInput."""
+def write_texts(
+    cursor: Any, project_id: str, name: str, system_prompt: str, guidelines: str, user_name: str = ""
+) -> None:
+    """The same within a transaction that is open; `user_name` wrote the guidelines. Raises BadInput."""
     name = _checked_name(name)
     _refuse_taken(cursor, name, project_id)
     cursor.execute(
         "UPDATE projects SET name = ?, system_prompt = ?, guidelines = ? WHERE id = ?",
         [name, system_prompt.strip(), guidelines, project_id],
     )
+    note_guidelines(cursor, project_id, guidelines, user_name)
 
 
 def update_settings(db: Database, project_id: str, settings: Settings) -> Project:
@@ -147,7 +156,8 @@ def decode_settings(stored: str) -> Settings:
     """The reverse of `encode_settings`; a field that this version does not know is passed over."""
     known = {field.name for field in fields(Settings)}
     values = {name: value for name, value in json.loads(stored).items() if name in known}
-    return Settings(**{**values, "labels": tuple(Label(**label) for label in values.get("labels", ()))})
+    labels = tuple(Label(**label) for label in values.get("labels", ()))
+    return Settings(**{**values, "labels": labels, "allowed_texts": tuple(values.get("allowed_texts", ()))})
 
 
 def archive_project(db: Database, project_id: str, archived: bool = True) -> Project:

@@ -13,6 +13,7 @@ from storage.history import drafters, leases_on, list_suggestions
 from storage.records import Annotation, Example, Lease, Suggestion
 from storage.reviews import Review, list_reviews
 from storage.snapshots import Membership, memberships
+from studio.data.lineage import Lineage, of_example
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class History:
     drafts: tuple[tuple[str, datetime], ...]
     memberships: tuple[Membership, ...]
     gold: bool
+    lineage: Lineage | None = None
 
 
 def read_history(db: Database, example_id: str, now: datetime | None = None) -> History:
@@ -53,6 +55,7 @@ def read_history(db: Database, example_id: str, now: datetime | None = None) -> 
         tuple(drafters(db, example_id)),
         tuple(memberships(db, example_id)),
         get_gold(db, example_id) is not None,
+        of_example(db, example_id),
     )
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from storage.records import Pair, Project, Turn
@@ -19,10 +19,12 @@ from studio.contract.chat import Message, Role, conversation
 
 @dataclass(frozen=True)
 class Target:
-    """What a pair teaches: a whole conversation, and, of a preference, the answer that was not preferred."""
+    """What a pair teaches: a whole conversation with the `tools` it may call (JSON of a list, or ''), and, of a
+    preference, the answer that was not preferred."""
 
     messages: tuple[Message, ...]
     rejected: str | None = None
+    tools: str = ""
 
 
 def content_key(prompt: Sequence[Turn], context: str, payload: Mapping[str, str] | None = None) -> str:
@@ -31,22 +33,24 @@ def content_key(prompt: Sequence[Turn], context: str, payload: Mapping[str, str]
     Texts are compared in Unicode's composed form (NFC) and without white space around them, so that é typed as one
     character or as two is the same prompt. Case and inner white space count: in code and in labels they matter.
     """
-    parts: list[object] = [[[turn.role, _normal(turn.content)] for turn in prompt], _normal(context)]
+    turns = [[turn.role, normal_text(turn.content), *([turn.extra] if turn.extra else ())] for turn in prompt]
+    parts: list[object] = [turns, normal_text(context)]
     if payload:
-        parts.append({name: _normal(text) for name, text in sorted(payload.items())})
+        parts.append({name: normal_text(text) for name, text in sorted(payload.items())})
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
 
 def to_messages(
     prompt: Sequence[Turn], context: str = "", system: str = "", answer: str | None = None
 ) -> list[Message]:
-    """The conversation a model sees: system prompt, turns with the context before the last user turn, the answer.
+    """The conversation a model sees: system prompt, turns with the context put before the last user turn, the answer.
 
     Loss lies on that answer alone.
     """
-    turns = [Message(cast(Role, turn.role), turn.content, False) for turn in prompt]
-    if context and turns:
-        turns[-1] = Message(turns[-1].role, f"{context}\n\n{turns[-1].content}", False)
+    turns = [Message(cast(Role, turn.role), turn.content, False, turn.extra) for turn in prompt]
+    at = context_turn(turns)
+    if context and at is not None:
+        turns[at] = replace(turns[at], content=f"{context}\n\n{turns[at].content}")
     return conversation(turns, system, answer)
 
 
@@ -57,7 +61,8 @@ def to_target(project: Project, pair: Pair) -> Target | None:
     preferred answer. Of a chat it is the conversation as the annotator left it.
     """
     if project.task == "chat" and pair.value:
-        return Target(tuple(_conversation(decode_conversation(pair.value), pair.context, project.system_prompt)))
+        turns = _conversation(decode_conversation(pair.value), pair.context, project.system_prompt)
+        return Target(tuple(turns), None, pair.payload.get("tools", ""))
     answer, rejected = pair.response, None
     if project.task == "preference":
         if pair.response not in ("A", "B") or not pair.payload:
@@ -65,7 +70,19 @@ def to_target(project: Project, pair: Pair) -> Target | None:
         answer, rejected = (pair.payload[side] for side in ("ab" if pair.response == "A" else "ba"))
     elif project.task == "multi-label":
         answer = ", ".join(pair.response.split("\n"))
-    return Target(tuple(to_messages(pair.prompt, pair.context, project.system_prompt, answer)), rejected)
+    messages = to_messages(pair.prompt, pair.context, project.system_prompt, answer)
+    return Target(tuple(messages), rejected, pair.payload.get("tools", ""))
+
+
+def label_of(task: str, response: str) -> str:
+    """What a split is stratified by: the label, the first of several, the number of a rating; '' for other tasks."""
+    return response.split("\n", 1)[0] if task in ("classification", "multi-label", "rating") else ""
+
+
+def text_of(prompt: Sequence[Turn], context: str) -> str:
+    """What prompts are compared by where nearly the same is the same: context and turns, without a system turn."""
+    said = [turn.content for turn in prompt if turn.role != "system"]
+    return "\n".join([context, *said] if context else said)
 
 
 def context_turn(messages: Sequence[Message]) -> int | None:
@@ -80,9 +97,10 @@ def _conversation(turns: Sequence[Message], context: str, system: str) -> list[M
     made = list(turns)
     at = context_turn(made)
     if context and at is not None:
-        made[at] = Message("user", f"{context}\n\n{made[at].content}", False)
+        made[at] = replace(made[at], content=f"{context}\n\n{made[at].content}")
     return conversation(made, system)
 
 
-def _normal(text: str) -> str:
+def normal_text(text: str) -> str:
+    """The form in which texts are compared."""
     return unicodedata.normalize("NFC", text).strip()

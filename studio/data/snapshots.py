@@ -7,278 +7,292 @@ What it leaves out: snapshots are never changed and never deleted here.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import IO
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from storage.database import Database
-from storage.examples import list_pairs
+from storage.guidelines import guidelines_at
 from storage.projects import get_project
 from storage.records import Project, Snapshot
-from storage.snapshots import record_members, record_snapshot
-from studio.contract.answers import trained_by_default, with_flags
-from studio.contract.chat import Message
+from storage.snapshots import MEMBERS, TESTED, record_members, record_snapshot
 from studio.data.files import sentences, sync_folder, whole_folder
-from studio.data.prompts import Target, content_key, to_target
-from studio.data.splits import SPLITS, assign_splits, check_fractions
-from studio.errors import BadFile, BadInput, NotFound
+from studio.data.gathering import GROUPINGS, Gathered, gather
+from studio.data.snapshot_files import (
+    GROUP_ROWS,
+    SCHEMA_VERSION,
+    SnapshotRow,
+    content_hash,
+    count_rows,
+    read_split,
+    search_split,
+    snapshot_folder,
+    verify,
+    write_manifest,
+    write_split,
+)
+from studio.data.splits import SPLITS, assign_splits, check_fractions, joined, majority
+from studio.errors import BadFile, BadInput, Cancelled
 from studio.settings import Workspace
 
-MANIFEST = "manifest.json"
-SCHEMA = pa.schema(
-    [
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("train", pa.bool_())]))),
-        ("rejected", pa.string()),
-        ("example_id", pa.string()),
-        ("annotation_id", pa.string()),
-        ("group", pa.string()),
-    ]
-)
-"""Columns of a split's file; `group` is the content key that keeps one prompt in one split. Files of older versions
-have no `train` (then the last turn alone is trained on) and no `rejected`."""
+__all__ = [
+    "GROUPINGS",
+    "SPLITS",
+    "Frozen",
+    "SnapshotRow",
+    "count_rows",
+    "freeze",
+    "read_split",
+    "search_split",
+    "snapshot_folder",
+    "verify",
+]
 
-_SCHEMA_VERSION = 1
-_GROUP_ROWS = 1000
+Progress = Callable[[float, str], bool]
+"""Told how far it is (0 to 1) and in words; says whether to go on."""
+
+Ints = npt.NDArray[np.int64]
+_Tell = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
 class Frozen:
     """A snapshot, whether it is new to its project (False: the same content was frozen before), and how many `ties`
-    of a preference were left out."""
+    of a preference were left out. Of its test rows `kept` were tested before, `linked` came with one of those, being of
+    its group. `notes` are sentences for people."""
 
     snapshot: Snapshot
     created: bool
     ties: int = 0
+    kept: int = 0
+    linked: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class SnapshotRow:
-    """One conversation of a split; `prompt` is its last user turn, `response` the answer, `rejected` the answer that
-    was not preferred."""
+class _Plan:
+    """Which row stands for each content, in the order of the content, and its split (index in SPLITS); for every row
+    gathered the split it is in. `kept` and `linked`: see Frozen."""
 
-    example_id: str
-    messages: tuple[Message, ...]
-    prompt: str
-    response: str
-    rejected: str | None = None
+    rows: Ints
+    splits: Ints
+    all_splits: Ints
+    kept: int
+    linked: int
 
+    def of(self, split: str) -> Ints:
+        """The rows of a split."""
+        return self.rows[self.splits == SPLITS.index(split)]
 
-@dataclass(frozen=True)
-class _Row:
-    """A row to write. Other examples with the same content are in the snapshot through it."""
-
-    target: Target
-    example_id: str
-    annotation_id: str
-    group: str
-    canonical: str
-    others: list[str] = field(default_factory=list)
+    def counts(self) -> dict[str, int]:
+        """How many rows each split has."""
+        return {split: len(self.of(split)) for split in SPLITS}
 
 
 def freeze(
-    db: Database, workspace: Workspace, project_id: str, validation: float = 0.1, test: float = 0.1, seed: int = 0
+    db: Database,
+    workspace: Workspace,
+    project_id: str,
+    validation: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    stratify: bool = True,
+    group_by: str = "column",
+    on_progress: Progress | None = None,
 ) -> Frozen:
     """Freeze the accepted pairs of a project, exact duplicates once.
 
-    Raises BadInput (nothing accepted yet, fractions), NotFound, DiskFull; then no half folder is left.
+    `stratify`: labels have like shares in each split, where the task has labels; `group_by`: a key of GROUPINGS. What
+    was in a test split of the project before is in this one too.
+
+    Raises BadInput (nothing accepted yet, fractions, nothing left to train on), Cancelled, Conflict, NotFound,
+    DiskFull; then no half folder is left.
     """
     check_fractions(validation, test)
-    project = get_project(db, project_id)
-    rows, ties = _rows(db, project)
-    if not rows:
-        told = f"only {ties} ties, which prefer nothing" if ties else "no accepted pairs yet"
-        raise BadInput(f"'{project.name}' has {told}: label or import some, then freeze.")
-    splits = assign_splits(Counter(row.group for row in rows), validation, test, seed)
-    parts = {split: [row for row in rows if splits[row.group] == split] for split in SPLITS}
-    full_hash = _content_hash((split, row.canonical) for split in SPLITS for row in parts[split])
-    manifest = {
-        "id": full_hash[:16],
-        "hash": full_hash,
-        "schema": _SCHEMA_VERSION,
-        "project": project.name,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seed": seed,
-        "validation": validation,
-        "test": test,
-        "rows": {split: len(parts[split]) for split in SPLITS},
-        "ties": ties,
-    }
-    _write(workspace, full_hash[:16], parts, manifest)
-    counts = (len(parts["train"]), len(parts["validation"]), len(parts["test"]))
-    frozen = Frozen(*record_snapshot(db, full_hash[:16], project_id, seed, counts), ties)
-    members = [(example, split) for split, rows in parts.items() for row in rows for example in _examples(row)]
+    if group_by not in GROUPINGS:
+        raise BadInput(f"There is no grouping '{group_by}'; there are: {', '.join(GROUPINGS)}.")
+    project, tell = get_project(db, project_id), _teller(on_progress)
+    with _nameless_files(workspace) as files:
+        found = gather(db, project, files, group_by, tell)
+        _check_any(project, found)
+        tell(0.52, "Splitting")
+        plan = _plan(found, validation, test, seed, stratify)
+        tell(0.6, "Naming the content")
+        full_hash = content_hash((split, found.line(row)) for split in SPLITS for row in plan.of(split).tolist())
+        manifest = {
+            **{"id": full_hash[:16], "hash": full_hash, "schema": SCHEMA_VERSION, "project": project.name},
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **{"seed": seed, "validation": validation, "test": test},
+            "options": {"stratify": stratify, "group_by": group_by},
+            **{"rows": plan.counts(), "labels": _label_counts(found, plan), "ties": found.ties},
+            "held_out": {"kept": plan.kept, "linked": plan.linked},
+            "guidelines": _guidelines_version(db, project_id),
+        }
+        sources = found.sources()
+        _write(workspace, found, sources, plan, manifest, tell)
+    members, tested = _members(sources, plan)
     record_members(db, full_hash[:16], project_id, members)
-    return frozen
+    counts = plan.counts()
+    rows = (counts["train"], counts["validation"], counts["test"])
+    recorded = record_snapshot(db, full_hash[:16], project_id, seed, rows, tested, found.known)
+    return Frozen(*recorded, found.ties, plan.kept, plan.linked, _notes(found, plan, test))
 
 
-def verify(workspace: Workspace, snapshot_id: str) -> None:
-    """Recompute a snapshot's hash from its files. Raises BadFile when it is damaged, NotFound when it is not there."""
-    folder = snapshot_folder(workspace, snapshot_id)
-    try:
-        with (folder / MANIFEST).open(encoding="utf-8") as file:
-            expected = json.load(file)["hash"]
-        found = _content_hash((split, _canonical(*row)) for split in SPLITS for row in _stored(folder, split))
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
-        found, expected = "", "unreadable"
-    if found != expected or not found.startswith(snapshot_id):
-        raise BadFile(f"Snapshot {snapshot_id} is damaged: freeze the project again, which writes it anew.")
-
-
-def read_split(
-    workspace: Workspace, snapshot_id: str, split: str, offset: int = 0, limit: int = 50
-) -> list[SnapshotRow]:
-    """Rows of a split, in the order in which training reads them. Raises NotFound, BadInput, BadFile."""
-    path = _split_file(workspace, snapshot_id, split)
-    found: list[SnapshotRow] = []
-    with _readable(path) as file:
-        first = 0
-        for group in range(file.num_row_groups):
-            size = file.metadata.row_group(group).num_rows
-            if first + size > offset and first < offset + limit:
-                table = file.read_row_group(group, columns=["messages", "rejected", "example_id"])
-                start = max(0, offset - first)
-                found += map(_snapshot_row, table.slice(start, offset + limit - first - start).to_pylist())
-            first += size
-    return found
-
-
-def count_rows(workspace: Workspace, snapshot_id: str) -> dict[str, int]:
-    """Rows by split. Raises NotFound, BadFile."""
-    counts = {}
-    for split in SPLITS:
-        with _readable(_split_file(workspace, snapshot_id, split)) as file:
-            counts[split] = int(file.metadata.num_rows)
-    return counts
-
-
-def snapshot_folder(workspace: Workspace, snapshot_id: str) -> Path:
-    """Where a snapshot lies. Raises NotFound for what is no id or not there."""
-    folder = workspace.snapshots / snapshot_id
-    if not re.fullmatch(r"[0-9a-f]{16}", snapshot_id) or not folder.is_dir():
-        raise NotFound(f"There is no snapshot '{snapshot_id[:64]}' in this workspace.")
-    return folder
-
-
-def _rows(db: Database, project: Project) -> tuple[list[_Row], int]:
-    """The pairs as conversations, each once, in an order that depends on nothing but their content; and the ties."""
-    unique: dict[str, _Row] = {}
-    ties = 0
-    for pair in list_pairs(db, project.id):
-        target = to_target(project, pair)
-        if target is None:
-            ties += 1
-            continue
-        canonical = _canonical(target.messages, target.rejected)
-        group = content_key(pair.prompt, pair.context) if pair.payload else pair.content_key
-        row = _Row(target, pair.example_id, pair.annotation_id, group, canonical)
-        if (first := unique.setdefault(canonical, row)) is not row:
-            first.others.append(pair.example_id)
-    return sorted(unique.values(), key=lambda row: hashlib.sha256(row.canonical.encode()).digest()), ties
-
-
-def _examples(row: _Row) -> list[str]:
-    return [row.example_id, *row.others]
-
-
-def _canonical(messages: Sequence[Message], rejected: str | None) -> str:
-    """The content as one line. Flags are part of it only where they differ from the usual, loss on the last turn alone,
-    and `rejected` only where there is one, so that content of older versions keeps its hash."""
-    usual = trained_by_default(messages)
-    turns: list[list[object]] = [
-        [message.role, message.content] if usual else [message.role, message.content, _trained(message)]
-        for message in messages
-    ]
-    if rejected is not None:
-        turns.append(["rejected", rejected])
-    return json.dumps(turns, ensure_ascii=False, separators=(",", ":"))
-
-
-def _trained(message: Message) -> bool:
-    return message.train and message.role == "assistant"
-
-
-def _content_hash(rows: Iterable[tuple[str, str]]) -> str:
-    digest = hashlib.sha256(f"sft-studio snapshot {_SCHEMA_VERSION}\n".encode())
-    for split, canonical in rows:
-        digest.update(f"{split} {canonical}\n".encode())
-    return digest.hexdigest()
-
-
-def _write(workspace: Workspace, snapshot_id: str, parts: dict[str, list[_Row]], manifest: dict[str, object]) -> None:
-    """Write the folder, unless a sound one of that name is there."""
-    target = workspace.snapshots / snapshot_id
+@contextmanager
+def _nameless_files(workspace: Workspace) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Files on the workspace's disk of which nothing is left whatever happens, a killed process included."""
     with sentences(workspace.snapshots):
         workspace.snapshots.mkdir(parents=True, exist_ok=True)
+        folder = workspace.snapshots
+        with tempfile.TemporaryFile(dir=folder) as one, tempfile.TemporaryFile(dir=folder) as other:
+            yield one, other
+
+
+def _teller(on_progress: Progress | None) -> _Tell:
+    def tell(fraction: float, words: str) -> None:
+        if on_progress and not on_progress(fraction, words):
+            raise Cancelled("The freeze was cancelled: no snapshot was made.")
+
+    return tell
+
+
+def _check_any(project: Project, found: Gathered) -> None:
+    if not found.digests:
+        told = f"only {found.ties} ties, which prefer nothing" if found.ties else "no accepted pairs yet"
+        raise BadInput(f"'{project.name}' has {told}: label or import some, then freeze.")
+
+
+def _plan(found: Gathered, validation: float, test: float, seed: int, stratify: bool) -> _Plan:
+    """Order, duplicates and splits. Raises BadInput where nothing would be left to train on."""
+    digests = np.frombuffer(b"".join(found.digests), dtype="S32")
+    found.digests.clear()
+    order = np.argsort(digests, kind="stable")  # of equal ones the first imported stands first
+    fresh = np.concatenate([[True], digests[order][1:] != digests[order][:-1]])
+    rows = order[fresh]
+    stands_for = np.empty(len(order), dtype=np.int64)
+    stands_for[order] = rows[np.cumsum(fresh) - 1]
+    whole = _whole_groups(found, stands_for)
+    held = np.frombuffer(found.held, dtype=np.uint8) > 0
+    before = np.zeros(len(order), dtype=np.bool_)
+    before[stands_for[held]] = True
+    held_groups = np.zeros(len(found.keys), dtype=np.bool_)
+    held_groups[whole[held]] = True
+    splits = _splits_of(found, whole[rows], rows, np.flatnonzero(held_groups), (validation, test, seed), stratify)
+    if not (splits == 0).any():
+        raise BadInput("All accepted pairs were tested on before, so nothing is left to train on: label some more.")
+    of_row = np.empty(len(order), dtype=np.int64)
+    of_row[rows] = splits
+    linked = held_groups[whole[rows]] & ~before[rows]
+    return _Plan(rows, splits, of_row[stands_for], int(before[rows].sum()), int(linked.sum()))
+
+
+def _whole_groups(found: Gathered, stands_for: Ints) -> Ints:
+    """The group of each row by the number of a prompt: rows with one content, and linked prompts, are of one group."""
+    names, groups = list(found.keys), np.array(found.groups, dtype=np.int64)
+    parted = np.flatnonzero(groups != groups[stands_for]).tolist()
+    links = [*found.links, *((names[groups[row]], names[groups[stands_for[row]]]) for row in parted)]
+    if not links:
+        return groups
+    root = joined(links, names)
+    return np.array([found.keys[root[name]] for name in names], dtype=np.int64)[groups]
+
+
+def _splits_of(
+    found: Gathered, groups: Ints, rows: Ints, held: Ints, chosen: tuple[float, float, int], stratify: bool
+) -> Ints:
+    """The split of each of `rows`, as its index in SPLITS; `groups` are theirs, `held` those in test already."""
+    names = list(found.keys)
+    sizes = np.bincount(groups, minlength=len(names)).tolist()
+    strata = None
+    if stratify and len(found.names) > 1:
+        words = list(found.names)
+        labels = np.array(found.labels, dtype=np.int64)[rows].tolist()
+        strata = majority((names[group], words[one]) for group, one in zip(groups.tolist(), labels, strict=True))
+    assigned = assign_splits(
+        {name: size for name, size in zip(names, sizes, strict=True) if size},
+        *chosen,
+        strata=strata,
+        held=[names[group] for group in held.tolist()],
+    )
+    codes = {split: code for code, split in enumerate(SPLITS)}
+    return np.array([codes[assigned.get(name, "train")] for name in names], dtype=np.int64)[groups]
+
+
+def _label_counts(found: Gathered, plan: _Plan) -> dict[str, dict[str, int]]:
+    """Rows by label and split, the most frequent label first; nothing for a task without labels."""
+    words = list(found.names)
+    labels = np.array(found.labels, dtype=np.int64)[plan.rows]
+    table = np.zeros((len(words), len(SPLITS)), dtype=np.int64)
+    np.add.at(table, (labels, plan.splits), 1)
+    order = sorted(range(len(words)), key=lambda one: (-int(table[one].sum()), words[one]))
+    return {words[one]: dict(zip(SPLITS, table[one].tolist(), strict=True)) for one in order if words[one]}
+
+
+def _guidelines_version(db: Database, project_id: str) -> int | None:
+    found = guidelines_at(db, project_id, datetime.now(UTC))
+    return found.version if found else None
+
+
+def _write(
+    workspace: Workspace, found: Gathered, sources: pa.Table, plan: _Plan, manifest: dict[str, object], tell: _Tell
+) -> None:
+    """Write the folder, unless a sound one of that name is there."""
+    snapshot_id, total = str(manifest["id"]), len(plan.rows)
+    target = workspace.snapshots / snapshot_id
     if target.exists():
         try:
-            return verify(workspace, snapshot_id)
+            verify(workspace, snapshot_id, lambda read: tell(0.6 + 0.4 * read / total, "Checking the one there is"))
+            return
         except BadFile:
-            with sentences(target):
-                target.rename(target.with_name(f".{snapshot_id}.damaged-{os.urandom(4).hex()}"))
+            target.rename(target.with_name(f".{snapshot_id}.damaged-{os.urandom(4).hex()}"))
+    done = 0
+
+    def batches(split: str) -> Iterator[tuple[list[bytes], pa.Table]]:
+        nonlocal done
+        rows = plan.of(split)
+        for at in range(0, len(rows), GROUP_ROWS):
+            part = rows[at : at + GROUP_ROWS]
+            yield [found.line(row) for row in part.tolist()], sources.take(pa.array(part))
+            done += len(part)
+            tell(0.65 + 0.3 * done / total, f"Writing: {done:,} of {total:,} rows")
+
     with whole_folder(target) as folder:
-        for split, rows in parts.items():
-            _write_split(folder / f"{split}.parquet", rows)
-        _write_durably(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2).encode())
+        for split in SPLITS:
+            write_split(folder / f"{split}.parquet", batches(split))
+        write_manifest(folder, manifest)
+        tell(0.96, "Noting what is in it")
     sync_folder(workspace.root)
 
 
-def _write_split(path: Path, rows: Sequence[_Row]) -> None:
-    columns = [
-        [[{"role": m.role, "content": m.content, "train": _trained(m)} for m in row.target.messages] for row in rows],
-        [row.target.rejected for row in rows],
-        [row.example_id for row in rows],
-        [row.annotation_id for row in rows],
-        [row.group for row in rows],
-    ]
-    arrays = [pa.array(values, kind.type) for values, kind in zip(columns, SCHEMA, strict=True)]
-    with path.open("wb") as file:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), file, row_group_size=_GROUP_ROWS)
-        file.flush()
-        os.fsync(file.fileno())
+def _members(sources: pa.Table, plan: _Plan) -> tuple[pa.Table, pa.Table]:
+    """Every example of the snapshot with its split; and those of the test split with the key of their prompt."""
+    names = pa.array(SPLITS, pa.string()).take(pa.array(plan.all_splits))
+    members = pa.Table.from_arrays([sources["example_id"], sources["annotation_id"], names], schema=MEMBERS)
+    tested = sources.filter(pa.array(plan.all_splits == SPLITS.index("test")))
+    return members, pa.Table.from_arrays([tested["example_id"], tested["group"]], schema=TESTED)
 
 
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _stored(folder: Path, split: str) -> Iterable[tuple[tuple[Message, ...], str | None]]:
-    with pq.ParquetFile(folder / f"{split}.parquet") as file:
-        for batch in file.iter_batches(batch_size=_GROUP_ROWS, columns=["messages", "rejected"]):
-            for row in batch.to_pylist():
-                yield _messages(row["messages"]), row.get("rejected")
-
-
-def _split_file(workspace: Workspace, snapshot_id: str, split: str) -> Path:
-    if split not in SPLITS:
-        raise BadInput(f"There is no split '{split}'; there are: {', '.join(SPLITS)}.")
-    return snapshot_folder(workspace, snapshot_id) / f"{split}.parquet"
-
-
-def _readable(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (OSError, pa.ArrowException):
-        raise BadFile(f"{path.name} of snapshot {path.parent.name} cannot be read: freeze the project again.") from None
-
-
-def _snapshot_row(row: dict[str, Any]) -> SnapshotRow:
-    messages = _messages(row["messages"])
-    prompt = next((m.content for m in reversed(messages) if m.role == "user"), "")
-    return SnapshotRow(str(row["example_id"]), messages, prompt, messages[-1].content, row.get("rejected"))
-
-
-def _messages(turns: Iterable[Mapping[str, object]]) -> tuple[Message, ...]:
-    return with_flags([(turn["role"], turn["content"], turn.get("train")) for turn in turns])
+def _notes(found: Gathered, plan: _Plan, test: float) -> tuple[str, ...]:
+    """What people have to know of a freeze."""
+    counts, total = plan.counts(), len(plan.rows)
+    notes = []
+    if found.ties:
+        ties = f"{found.ties:,} ties were" if found.ties > 1 else "1 tie was"
+        notes.append(f"{ties} left out: a tie prefers neither answer.")
+    if counts["test"] == plan.kept + plan.linked and counts["test"] > round(test * total) + plan.linked:
+        notes.append(
+            f"The test split keeps all {counts['test']:,} rows that were tested before, more than the share asked for "
+            f"({round(test * total):,}): what was once tested on is never trained on."
+        )
+    if plan.linked:
+        rows = f"{plan.linked:,} rows are" if plan.linked > 1 else "1 row is"
+        notes.append(f"{rows} in the test split for being of one group with a row that was tested before.")
+    return tuple(notes)

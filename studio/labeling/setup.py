@@ -88,7 +88,7 @@ class Saved:
 def make_project(db: Database, user: User, task: str, form: ProjectForm, labels: Sequence[str] = ()) -> Project:
     """Make a project with its settings and labels. Raises BadInput."""
     settings = with_labels(form.settings(Settings()), [name for name in labels if name.strip()])
-    made = rows.create_project(db, form.name, task, form.system_prompt, form.guidelines, settings)
+    made = rows.create_project(db, form.name, task, form.system_prompt, form.guidelines, settings, user.name)
     record(db, user.name, "project create", made.id, made.name, task=task)
     return made
 
@@ -106,7 +106,7 @@ def save_project(db: Database, user: User, project_id: str, form: ProjectForm, b
         if stored.version not in (base, form.version):
             raise Conflict(_sentence(stored, form), stored)
         settings = rows.decode_settings(_settings(cursor, project_id))
-        rows.write_texts(cursor, project_id, form.name, form.system_prompt, form.guidelines)
+        rows.write_texts(cursor, project_id, form.name, form.system_prompt, form.guidelines, user.name)
         rows.write_settings(cursor, project_id, form.settings(settings))
         moved = change_overlap(cursor, project_id, settings.overlap, form.overlap, form.review)
         if settings.review != form.review:

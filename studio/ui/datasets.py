@@ -1,164 +1,265 @@
-"""Datasets: freeze the accepted pairs into a snapshot; look into its splits; take it away as a file."""
+"""Datasets: freeze the accepted pairs into a snapshot; look into it, verify it, trace its rows, take it away as a file.
+
+What changed between two snapshots is datasets_diff.py; what all of it looks like, datasets_views.py.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gradio as gr
 
-from storage.records import Snapshot
+from storage.records import User
 from studio.context import Studio
 from studio.data.browse import count_examples, list_snapshots
-from studio.data.snapshots import read_split
-from studio.data.transfers import export_snapshot_for, freeze_for
-from studio.errors import BadInput
+from studio.data.lineage import of_example, of_snapshot
+from studio.data.snapshot_files import read_manifest
+from studio.data.snapshots import GROUPINGS, Frozen, count_rows, read_split, search_split, verify
+from studio.data.transfers import freeze_for
+from studio.errors import BadInput, StudioError
+from studio.ui import datasets_diff, export
+from studio.ui.components.find_list import story_panel
 from studio.ui.components.html import cards as make_cards
-from studio.ui.components.html import chip, count, empty, moment, opened, table, text
-from studio.ui.errors import say, told
+from studio.ui.components.html import empty, notice, opened
+from studio.ui.components.lineage import lineage_html
+from studio.ui.datasets_views import PAGE, cards_html, frozen_html, head_html, rows_html, sound_html, waiting_html
+from studio.ui.errors import told
 from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.who import current_user
+from studio.ui.work import Work
 
-_PAGE = 25
+_GROUPINGS = [(words.capitalize(), key) for key, words in GROUPINGS.items()]
+_SPLITS = [("Train", "train"), ("Validation", "validation"), ("Test", "test")]
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _Form:
+    """How a snapshot is made."""
+
     waiting: gr.HTML
     validation: gr.Slider
     test: gr.Slider
     seed: gr.Number
+    grouping: gr.Dropdown
+    stratify: gr.Checkbox
     freeze: gr.Button
+    cancel: gr.Button
+    work: gr.State
+    account: gr.HTML
     cards: gr.HTML
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """One snapshot looked into."""
+
     snapshot: gr.State
+    head: gr.HTML
+    verify: gr.Button
+    checked: gr.HTML
     split: gr.Radio
+    words: gr.Textbox
     page: gr.Number
     rows: gr.HTML
-    kind: gr.Dropdown
-    export: gr.Button
-    exported: gr.File
+    origin: gr.Tab
+    lineage: gr.HTML
+    story: gr.HTML
 
 
 def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     """Lay the tab out and wire it."""
-    _wire(studio, frame, tab, _layout())
-
-
-def _layout() -> _Parts:
     with gr.Row(elem_id="datasets-columns"):
         with gr.Column(scale=4, min_width=280):
-            with gr.Column(elem_id="datasets-panel"):
-                waiting = gr.HTML()
-                validation = gr.Slider(label="Validation share", minimum=0, maximum=0.5, step=0.01, value=0.1)
-                test = gr.Slider(label="Test share", minimum=0, maximum=0.5, step=0.01, value=0.1)
-                seed = gr.Number(label="Seed", value=0, precision=0, minimum=0)
-                button = gr.Button("Freeze snapshot", variant="primary")
-            cards = make_cards()
+            form = _form()
         with gr.Column(scale=7, min_width=300):
             snapshot = gr.State("")
-            with gr.Row():
-                split = gr.Radio(
-                    label="Split",
-                    choices=[("Train", "train"), ("Validation", "validation"), ("Test", "test")],
-                    value="train",
-                    scale=3,
-                )
-                page = gr.Number(label="Page", value=1, minimum=1, precision=0, scale=0, min_width=90)
-            rows = gr.HTML()
-            with gr.Row():
-                kind = gr.Dropdown(
-                    label="File format", choices=["jsonl", "csv", "parquet"], value="jsonl", scale=0, min_width=150
-                )
-                export = gr.Button("Export snapshot", scale=0, min_width=160)
-            exported = gr.File(label="Exported file", visible=False, interactive=False)
-    return _Parts(waiting, validation, test, seed, button, cards, snapshot, split, page, rows, kind, export, exported)
+            with gr.Row(elem_id="datasets-head"):
+                head = gr.HTML()
+                check = gr.Button("Verify", scale=0, min_width=100, size="sm", visible=False)
+            checked = gr.HTML()
+            with gr.Tabs():
+                with gr.Tab("Rows"):
+                    split, words, page, rows = _rows()
+                    exports = export.layout("datasets", snapshot, "Export snapshot", "File format")
+                with gr.Tab("Changes") as changes_tab:
+                    changes = datasets_diff.layout()
+                with gr.Tab("Lineage") as origin:
+                    lineage = gr.HTML()
+    looked = _Looked(snapshot, head, check, checked, split, words, page, rows, origin, lineage, _story())
+    _wire_freeze(studio, frame, tab, form, looked)
+    _wire_looks(studio, frame, looked)
+    datasets_diff.wire(studio, frame, changes_tab, snapshot, changes)
+    export.wire(studio, frame, tab, exports)
 
 
-def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
-    listed = [parts.waiting, parts.cards, parts.snapshot]
+def _form() -> _Form:
+    with gr.Column(elem_id="datasets-panel"):
+        waiting = gr.HTML()
+        validation = gr.Slider(label="Validation share", minimum=0, maximum=0.5, step=0.01, value=0.1)
+        test = gr.Slider(label="Test share", minimum=0, maximum=0.5, step=0.01, value=0.1)
+        with gr.Accordion("More options", open=False, elem_id="datasets-more"):
+            grouping = gr.Dropdown(
+                label="Keep together in one split",
+                choices=_GROUPINGS,
+                value="column",
+                info="The same prompt is never in two splits, whatever is chosen.",
+            )
+            stratify = gr.Checkbox(label="Like shares of each label in every split", value=True)
+            seed = gr.Number(label="Seed", value=0, precision=0, minimum=0)
+        with gr.Row():
+            button = gr.Button("Freeze snapshot", variant="primary")
+            cancel = gr.Button("Cancel freeze", visible=False, scale=0, min_width=130)
+        work, account = gr.State(None), gr.HTML()
+    return _Form(waiting, validation, test, seed, grouping, stratify, button, cancel, work, account, make_cards())
 
-    @told
-    def on_freeze(chosen: str | None, validation: float, test: float, seed: float) -> list[object]:
-        if not chosen:
-            raise BadInput("Choose or create a project first (Projects tab).")
-        frozen = freeze_for(studio.db, studio.workspace, current_user(), chosen, validation, test, int(seed or 0))
-        made = frozen.snapshot
-        ties = f" {count(frozen.ties, 'tie')} left out: a tie prefers neither answer." if frozen.ties else ""
-        done = f"Frozen as v{made.version}." if frozen.created else f"Nothing has changed: this is v{made.version}."
-        say(done + ties)
-        return _listed(studio, chosen, made.id)
+
+def _rows() -> tuple[gr.Radio, gr.Textbox, gr.Number, gr.HTML]:
+    with gr.Row(elem_id="datasets-find"):
+        split = gr.Radio(label="Split", choices=_SPLITS, value="train", scale=3, min_width=230)
+        words = gr.Textbox(label="Search rows", placeholder="In all turns", max_lines=1, scale=2, min_width=150)
+        page = gr.Number(label="Page", value=1, minimum=1, precision=0, scale=0, min_width=90)
+    return split, words, page, make_cards()
+
+
+def _story() -> gr.HTML:
+    return story_panel("datasets-story")
+
+
+def _wire_freeze(studio: Studio, frame: Frame, tab: gr.Tab, form: _Form, looked: _Looked) -> None:
+    listed = [form.waiting, form.cards, looked.snapshot]
+    state = [form.freeze, form.cancel, form.account, form.work]
+
+    def on_freeze(chosen: str | None, current: str, *asked: float | str | bool) -> Iterator[list[object]]:
+        user = current_user()
+        work = Work(lambda own: _freeze(studio, user, chosen, asked, own), "The freeze failed and no snapshot was made")
+        yield [gr.Button(interactive=False), gr.Button(visible=True), work.html(_account), work, *[gr.skip()] * 3]
+        try:
+            while work.running(0.2):
+                yield [gr.skip(), gr.skip(), work.html(_account), gr.skip(), *[gr.skip()] * 3]
+        finally:
+            work.cancel()  # the page was closed: a snapshot is whole or not there
+        done = [gr.Button(interactive=True), gr.Button(visible=False), work.html(_account), None]
+        yield [*done, *_listed(studio, chosen, work.result.snapshot.id if isinstance(work.result, Frozen) else current)]
 
     def on_open(chosen: str | None, event: gr.EventData) -> list[object]:
         return _listed(studio, chosen, opened(event))
 
+    def on_show(chosen: str | None, snapshot: str) -> list[object]:
+        return _listed(studio, chosen, snapshot)
+
+    asked = [frame.project, looked.snapshot, form.validation, form.test, form.seed, form.stratify, form.grouping]
+    form.freeze.click(on_freeze, asked, [*state, *listed], api_visibility="private", show_progress="hidden")
+    form.cancel.click(_cancel, form.work, None, **QUICK)
+    form.cards.open(on_open, frame.project, listed, **QUICK)
+    gr.on([tab.select, frame.project.change], on_show, [frame.project, looked.snapshot], listed, **REFRESH)
+    frame.project.change(lambda: "", None, form.account, **REFRESH)
+
+
+def _wire_looks(studio: Studio, frame: Frame, looked: _Looked) -> None:
     @told
-    def on_rows(snapshot: str, split: str, page: float) -> str:
-        return rows_html(studio, snapshot, split, max(1, int(page or 1)))
+    def on_rows(snapshot: str, split: str, page: float, words: str | None) -> str:
+        return page_html(studio, snapshot, split, max(1, int(page or 1)), (words or "").strip())
+
+    def on_head(chosen: str | None, snapshot: str) -> list[object]:
+        return [head_of(studio, chosen, snapshot), gr.Button(visible=bool(snapshot)), ""]
+
+    def on_verify(snapshot: str) -> Iterator[str]:
+        work = Work(lambda own: _verify(studio, snapshot, own), "The check failed")
+        while work.running(0.2):
+            yield work.html(sound_html)
+        yield work.html(sound_html)
 
     @told
-    def on_export(chosen: str | None, snapshot: str, kind: str) -> gr.File:
-        if not snapshot:
-            raise BadInput("Freeze a snapshot first: there is nothing to export yet.")
-        path = studio.workspace.uploads / f"{snapshot}.{kind}"
-        export_snapshot_for(studio.db, studio.workspace, current_user(), chosen or "", snapshot, path)
-        return gr.File(value=str(path), visible=True)
+    def on_story(event: gr.EventData) -> str:
+        return story_html(studio, opened(event))
 
-    parts.freeze.click(
-        on_freeze, [frame.project, parts.validation, parts.test, parts.seed], listed, api_visibility="private"
-    )
-    parts.cards.open(on_open, frame.project, listed, **QUICK)
-    refresh = lambda chosen, snapshot: _listed(studio, chosen, snapshot)  # noqa: E731
-    gr.on([tab.select, frame.project.change], refresh, [frame.project, parts.snapshot], listed, **REFRESH)
-    looked_at = [parts.snapshot, parts.split, parts.page]
-    changes = [parts.snapshot.change, parts.split.change, parts.page.change]
-    gr.on(changes, on_rows, looked_at, parts.rows, **REFRESH)
-    gr.on(
-        [parts.snapshot.change, parts.split.change],
-        lambda: (1, gr.File(visible=False)),
-        None,
-        [parts.page, parts.exported],
-        **REFRESH,
-    )
-    asked = [frame.project, parts.snapshot, parts.kind]
-    parts.export.click(on_export, asked, parts.exported, api_visibility="private")
+    @told
+    def on_lineage(chosen: str | None, snapshot: str) -> str:
+        return lineage_of(studio, chosen, snapshot)
+
+    at = [frame.project, looked.snapshot]
+    looked.snapshot.change(on_head, at, [looked.head, looked.verify, looked.checked], **REFRESH)
+    shown = [looked.snapshot.change, looked.split.change, looked.page.change, looked.words.change]
+    gr.on(shown, on_rows, [looked.snapshot, looked.split, looked.page, looked.words], looked.rows, **REFRESH)
+    again = [looked.snapshot.change, looked.split.change, looked.words.change]
+    gr.on(again, lambda: 1, None, looked.page, **REFRESH)
+    looked.verify.click(on_verify, looked.snapshot, looked.checked, api_visibility="private", show_progress="hidden")
+    looked.rows.open(on_story, None, looked.story, **QUICK)
+    gr.on([looked.origin.select, looked.snapshot.change], on_lineage, at, looked.lineage, **REFRESH)
+
+
+def _freeze(
+    studio: Studio, user: User, chosen: str | None, asked: tuple[float | str | bool, ...], work: Work[Frozen]
+) -> Frozen:
+    if not chosen:
+        raise BadInput("Choose or create a project first (Projects tab).")
+    validation, test, seed, stratify, grouping = asked
+    shares = (float(validation), float(test), int(seed or 0))
+    options = (bool(stratify), str(grouping), work.note)
+    return freeze_for(studio.db, studio.workspace, user, chosen, *shares, *options)
+
+
+def _account(frozen: Frozen) -> str:
+    return frozen_html(frozen.snapshot, frozen.created, frozen.notes)
+
+
+def _cancel(work: Work[Frozen] | None) -> None:
+    if work:
+        work.cancel()
+
+
+def _verify(studio: Studio, snapshot: str, work: Work[dict[str, int]]) -> dict[str, int]:
+    if not snapshot:
+        raise BadInput("Freeze a snapshot first: there is nothing to verify yet.")
+    total = sum(count_rows(studio.workspace, snapshot).values()) or 1
+    return verify(studio.workspace, snapshot, lambda rows: work.note(rows / total, f"Reading: {rows:,} of {total:,}"))
 
 
 def _listed(studio: Studio, chosen: str | None, snapshot: str) -> list[object]:
     """The left side and the snapshot looked at: the asked one while it is the project's, else its newest."""
     if not chosen:
-        return [_waiting_html(0), empty("No project chosen", "Choose one above, or create one in Projects."), ""]
+        return [waiting_html(0), empty("No project chosen", "Choose one above, or create one in Projects."), ""]
     found = list_snapshots(studio.db, chosen)
     ids = [item.id for item in found]
     current = snapshot if snapshot in ids else (ids[0] if ids else "")
-    return [_waiting_html(count_examples(studio.db, chosen).labeled), cards_html(found, current), current]
+    return [waiting_html(count_examples(studio.db, chosen).labeled), cards_html(found, current), current]
 
 
-def _waiting_html(labeled: int) -> str:
-    return (
-        f"<h2 class='title'>Freeze a snapshot</h2><p class='quiet'>{count(labeled, 'accepted pair')} now. A snapshot "
-        "never changes: runs that use it stay comparable. The same prompt never lands in two splits.</p>"
-    )
-
-
-def cards_html(found: list[Snapshot], current: str) -> str:
-    """The snapshots of a project, newest first."""
+def head_of(studio: Studio, chosen: str | None, snapshot: str) -> str:
+    """The name of the snapshot looked at and how it was made."""
+    found = [item for item in list_snapshots(studio.db, chosen or "") if item.id == snapshot]
     if not found:
-        return empty("No snapshot yet", "Freeze one above once there are labeled pairs: training starts from one.")
-    items = (
-        f'<button type="button" class="item {"current" if item.id == current else ""}" data-id="{text(item.id)}">'
-        f'<div class="head"><b>v{item.version}</b><span class="line">{moment(item.created_at)}</span>'
-        f'{chip(item.id[:8])}</div><div class="line">{item.train_rows:,} train · {item.validation_rows:,} validation · '
-        f"{item.test_rows:,} test · seed {item.seed}</div></button>"
-        for item in found
-    )
-    return f'<div class="list">{"".join(items)}</div>'
+        return ""
+    try:
+        return head_html(found[0], read_manifest(studio.workspace, snapshot))
+    except StudioError as error:
+        return head_html(found[0], {}) + notice("bad", str(error))
 
 
-def rows_html(studio: Studio, snapshot: str, split: str, page: int) -> str:
-    """A page of a split."""
+def page_html(studio: Studio, snapshot: str, split: str, page: int, words: str = "") -> str:
+    """A page of a split, or of its rows with some words."""
     if not snapshot:
         return empty("Nothing to look into", "The rows of a snapshot's splits appear here.")
-    rows = read_split(studio.workspace, snapshot, split, (page - 1) * _PAGE, _PAGE)
-    if not rows:
-        return empty("No rows here", f"The {split} split has no rows on page {page}.")
-    first = (page - 1) * _PAGE + 1
-    return table(["#", "Prompt", "Answer"], ([first + i, row.prompt, row.response] for i, row in enumerate(rows)), [0])
+    if not words:
+        return rows_html(read_split(studio.workspace, snapshot, split, (page - 1) * PAGE, PAGE), split, page)
+    rows, total = search_split(studio.workspace, snapshot, split, words, (page - 1) * PAGE, PAGE)
+    return rows_html(rows, split, page, words, total)
+
+
+def story_html(studio: Studio, example_id: str) -> str:
+    """The panel with a row's lineage."""
+    return (
+        '<aside class="story" aria-label="Lineage of a row"><div class="bar"><h2 tabindex="-1">Lineage of this row</h2>'
+        '<button type="button" class="find-do" data-close="1">Close <kbd>Esc</kbd></button></div>'
+        f"{lineage_html(of_example(studio.db, example_id))}</aside>"
+    )
+
+
+def lineage_of(studio: Studio, chosen: str | None, snapshot: str) -> str:
+    """Where the snapshot looked at comes from and what was trained on it."""
+    if not snapshot or not chosen:
+        return empty(
+            "Nothing to trace", "Who answered the rows of a snapshot, and what was trained on it, appears here."
+        )
+    return lineage_html(of_snapshot(studio.db, snapshot, chosen))

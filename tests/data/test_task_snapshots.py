@@ -63,7 +63,7 @@ def split(workspace: Workspace, snapshot: str) -> list[tuple[list[tuple[str, str
 def test_an_export_comes_back_as_the_same_answers(db: Database, tmp_path: Path, task: str, ending: str) -> None:
     project = fill(db, tmp_path, task)
     path = tmp_path / f"out.{ending}"
-    assert export_project(db, project.id, path) == len(ROWS[task])
+    assert export_project(db, project.id, path).rows == len(ROWS[task])
     again = create_project(db, "Again", task, "You help.")
     report = import_file(db, again.id, path)
     assert (report.labeled, report.rejected) == (len(ROWS[task]), ())
@@ -94,7 +94,7 @@ def test_a_conversation_is_frozen_with_its_flags_and_its_context(
     assert ([*asked, ("assistant", "d", False)], None) in rows
     assert ([system, ("user", "C\n\none", False), ("assistant", "two", True)], None) in rows
     verify(workspace, frozen.id)
-    assert export_snapshot(workspace, frozen.id, tmp_path / "s.parquet") == 3
+    assert export_snapshot(workspace, frozen.id, tmp_path / "s.parquet").rows == 3
 
 
 def test_a_preference_is_frozen_with_the_answer_that_was_not_preferred(
