@@ -30,6 +30,8 @@ bench: $(VENV)/installed-test
 	$(PY) tests/bench/bench_annotators.py
 	$(PY) tests/bench/bench_find.py
 	$(PY) tests/bench/bench_active.py
+	$(PY) tests/bench/bench_data.py
+	$(PY) tests/bench/bench_preflight.py
 
 screenshots: $(VENV)/installed-test
 	$(PY) -m pytest tests/e2e/test_screens.py tests/e2e/test_pictures.py --screens $(PYTEST_ARGS)

@@ -3,9 +3,9 @@
 Why: read from the file, a million prompts and answers take half a second to look through (they are compressed, and
 answers must be joined by id); from here a tenth of a second. It is an in-memory database beside the workspace's own,
 made at the first search (seconds at a million) and brought up to date before each later one: examples by their
-position, acts and reviews by their number, and all answers after `Database.touch`. So no write pays for it, and a
-dead database loses nothing. It takes about 0.4 GB at a million short examples. What it leaves out: status, review state
-and scores, which change all the time; searches read those from table `examples`.
+position, acts and reviews by their number, all answers and mended texts after `Database.touch`. So no write pays for
+it, and a dead database loses nothing. It takes about 0.4 GB at a million short examples. What it leaves out: status,
+review state and scores, which change all the time; searches read those from table `examples`.
 """
 
 from __future__ import annotations
@@ -72,11 +72,13 @@ def _make(cursor: Any, mirror: Mirror) -> None:
     cursor.execute("COMMIT")
 
 
-# text and answer: in lower case. label: a short answer as it was written, else ''. worked_at: of the newest act.
+# key: of the content key, to see that a text was mended. text and answer: in lower case. label: a short answer as it
+# was written, else ''. worked_at: of the newest act.
 _TABLES = """
 CREATE SCHEMA {m.schema};
-CREATE TABLE {m.rows} (position BIGINT, id VARCHAR, text VARCHAR, text_length BIGINT, annotation_id VARCHAR,
-    answer VARCHAR, answer_length BIGINT, label VARCHAR, worked_at TIMESTAMP, disagreement BOOLEAN);
+CREATE TABLE {m.rows} (position BIGINT, id VARCHAR, key UBIGINT, text VARCHAR, text_length BIGINT,
+    annotation_id VARCHAR, answer VARCHAR, answer_length BIGINT, label VARCHAR, worked_at TIMESTAMP,
+    disagreement BOOLEAN);
 CREATE TABLE {m.acts} (number BIGINT, position BIGINT, annotator VARCHAR, action VARCHAR, response UBIGINT,
     counts BOOLEAN, at_time TIMESTAMP);
 CREATE TABLE {m.codes} (position BIGINT, {words});
@@ -133,7 +135,7 @@ def _update_rows(cursor: Any, mirror: Mirror, project_id: str, version: int) -> 
         _add_acts(cursor, mirror, project_id, number)
     if newest_position > last:
         cursor.execute(
-            f"INSERT INTO {mirror.rows} SELECT e.position, e.id, lower({_TEXT}), {_TEXT_LENGTH}, "
+            f"INSERT INTO {mirror.rows} SELECT e.position, e.id, hash(e.content_key), lower({_TEXT}), {_TEXT_LENGTH}, "
             f"coalesce(e.annotation_id, ''), {_ANSWER_COLUMNS}, d.worked_at, coalesce(d.disagreement, false) "
             "FROM examples e LEFT JOIN annotations a ON a.id = e.annotation_id "
             f"LEFT JOIN ({_DERIVED.format(acts=mirror.acts, where='WHERE position > ?')}) d ON d.position = e.position "
@@ -142,6 +144,8 @@ def _update_rows(cursor: Any, mirror: Mirror, project_id: str, version: int) -> 
         )
     if _value(cursor, "SELECT count(*) FROM touched"):
         _update_touched(cursor, mirror)
+        if version != seen:
+            _update_mended(cursor, mirror)
     cursor.execute(f"UPDATE {mirror.state} SET number = ?, review = ?, version = ?", [newest, newest_review, version])
 
 
@@ -168,7 +172,8 @@ def _find_touched(
         cursor.execute(
             "INSERT INTO touched SELECT e.position, e.annotation_id FROM examples e "
             f"JOIN {mirror.rows} r ON r.position = e.position WHERE e.project_id = ? "
-            "AND coalesce(e.annotation_id, '') <> r.annotation_id AND e.position NOT IN (SELECT position FROM touched)",
+            "AND (coalesce(e.annotation_id, '') <> r.annotation_id OR hash(e.content_key) <> r.key) "
+            "AND e.position NOT IN (SELECT position FROM touched)",
             [project_id],
         )
 
@@ -176,7 +181,7 @@ def _find_touched(
 def _add_acts(cursor: Any, mirror: Mirror, project_id: str, number: int) -> None:
     cursor.execute(
         f"INSERT INTO {mirror.acts} SELECT a.number, e.position, a.annotator, a.action, hash(a.response), "
-        "a.action = 'submit' AND a.source NOT IN ('gold', 'review'), a.created_at "
+        "a.action = 'submit' AND a.source NOT IN ('gold', 'review', 'repair', 'counterfactual'), a.created_at "
         "FROM annotations a JOIN examples e ON e.id = a.example_id "
         "WHERE a.project_id = ? AND a.number > ? AND a.action <> 'undo'",
         [project_id, number],
@@ -198,6 +203,19 @@ def _update_touched(cursor: Any, mirror: Mirror) -> None:
         "coalesce(d.disagreement, false) FROM touched e LEFT JOIN annotations a ON a.id = e.annotation_id "
         f"LEFT JOIN ({derived}) d ON d.position = e.position) AS n(p, a, b, c, d, e, f) WHERE r.position = n.p"
     )
+
+
+def _update_mended(cursor: Any, mirror: Mirror) -> None:
+    mended = (
+        f"FROM touched t JOIN examples e ON e.position = t.position JOIN {mirror.rows} r ON r.position = t.position "
+        "WHERE hash(e.content_key) <> r.key"
+    )
+    if _value(cursor, f"SELECT count(*) {mended}"):
+        cursor.execute(
+            f"UPDATE {mirror.rows} AS r SET key = n.k, text = n.t, text_length = n.l "
+            f"FROM (SELECT e.position, hash(e.content_key), lower({_TEXT}), {_TEXT_LENGTH} {mended}) AS n(p, k, t, l) "
+            "WHERE r.position = n.p"
+        )
 
 
 def _update_codes(cursor: Any, mirror: Mirror, project_id: str) -> None:

@@ -14,11 +14,12 @@ from storage.database import Database
 
 _STANDING = """
     SELECT a.example_id, a.annotator, a.action, a.response, a.value, a.seconds, a.created_at, a.number
-    FROM annotations a WHERE a.project_id = ? AND a.action <> 'undo' AND a.source NOT IN ('import', 'review', 'gold')
+    FROM annotations a WHERE a.project_id = ? AND a.action <> 'undo'
+      AND a.source NOT IN ('import', 'review', 'gold', 'repair', 'counterfactual')
       AND NOT EXISTS (SELECT 1 FROM annotations u WHERE u.action = 'undo' AND u.undoes = a.id)
     QUALIFY row_number() OVER (PARTITION BY a.example_id, a.annotator ORDER BY a.number DESC) = 1
 """
-"""The newest act of each annotator on each example. Not their own: what was imported, a reviewer's edit, gold."""
+"""The newest act of each annotator on each example. Not their own: what was imported or copied, edits, gold."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ paced AS (SELECT annotator, median(seconds) AS pace FROM annotations
           WHERE project_id = ? AND action = 'submit' AND source = 'label' GROUP BY annotator),
 decided AS (SELECT annotator, count(*) AS decided, count(*) FILTER (decision = 'accept') AS accepted
             FROM (SELECT r.* FROM reviews r JOIN annotations a ON a.id = r.annotation_id
-                  WHERE r.project_id = ? AND r.decision <> 'undo' AND a.source NOT IN ('import', 'review')
+                  WHERE r.project_id = ? AND r.decision <> 'undo'
+                    AND a.source NOT IN ('import', 'review', 'repair', 'counterfactual')
                     AND NOT (r.decision = 'return' AND r.batch <> '')
                     AND NOT EXISTS (SELECT 1 FROM reviews u WHERE u.decision = 'undo' AND u.undoes = r.number)
                   QUALIFY row_number() OVER (PARTITION BY r.annotation_id ORDER BY r.number DESC) = 1) d
@@ -81,7 +83,8 @@ def count_by_day(db: Database, project_id: str, days: int = 30) -> list[tuple[st
     """
     rows = db.query(
         "WITH first AS (SELECT example_id, annotator, CAST(min(created_at) AS DATE) AS day FROM annotations "
-        "WHERE project_id = ? AND action = 'submit' AND source NOT IN ('import', 'review', 'gold') "
+        "WHERE project_id = ? AND action = 'submit' "
+        "AND source NOT IN ('import', 'review', 'gold', 'repair', 'counterfactual') "
         "GROUP BY example_id, annotator), "
         f"done AS (SELECT first.* FROM first JOIN ({_STANDING}) s USING (example_id, annotator) "
         "WHERE s.action = 'submit') "

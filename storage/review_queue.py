@@ -34,10 +34,11 @@ class Bulk:
     count: int
 
 
-# What stands of each annotator, imports included, reviewers' edits and gold answers not.
+# What stands of each annotator, imports included, edits of reviewers, repairs and gold answers not.
 _STANDING = """
     SELECT a.example_id, a.annotator, a.action, a.response, a.value
-    FROM annotations a WHERE a.project_id = ? AND a.action <> 'undo' AND a.source NOT IN ('review', 'gold') {only}
+    FROM annotations a
+    WHERE a.project_id = ? AND a.action <> 'undo' AND a.source NOT IN ('review', 'gold', 'repair') {only}
       AND NOT EXISTS (SELECT 1 FROM annotations u WHERE u.action = 'undo' AND u.undoes = a.id)
     QUALIFY row_number() OVER (PARTITION BY a.example_id, a.annotator ORDER BY a.number DESC) = 1
 """
@@ -52,13 +53,13 @@ HAVING count(DISTINCT CASE WHEN s.action = 'skip' THEN 'skip' WHEN ? = 'preferen
 # A window of positions at a time: with ORDER BY and LIMIT alone DuckDB reads every example behind the first.
 _CANDIDATES = """
 SELECT id, position, status, review, answers FROM examples e
-WHERE project_id = ? AND position > ? AND position <= ?
+WHERE project_id = ? AND position > ? AND position <= ? AND status <> 'dropped'
   AND (status = 'flagged' OR review = 'pending' OR (review = '' AND answers > 1 AND status IN ('labeled', 'skipped')))
 """
 
 _ACTED_ON = """
   AND EXISTS (SELECT 1 FROM annotations a WHERE a.example_id = e.id AND a.annotator = ? AND a.action <> 'undo'
-              AND a.source NOT IN ('review', 'gold'))
+              AND a.source NOT IN ('review', 'gold', 'repair'))
 """
 
 
@@ -103,7 +104,7 @@ def list_differing(db: Database, project_id: str, task: str, ids: Collection[str
 def count_waiting(db: Database, project_id: str, task: str) -> Waiting:
     """How much there is to review. One look at the project's examples, and at its answers where several overlap."""
     row = db.one(
-        "SELECT count(*) FILTER (review = 'pending'), count(*) FILTER (status = 'flagged'), "
+        "SELECT count(*) FILTER (review = 'pending' AND status <> 'dropped'), count(*) FILTER (status = 'flagged'), "
         f"count(*) FILTER ({_OVERLAPPING}) FROM examples WHERE project_id = ?",
         [project_id],
     )

@@ -108,6 +108,8 @@ def decide(db: Database, reviewer: str, decision: Decision, overlap: int = 1, as
 def _about(acts: Sequence[Annotation], annotation_id: str, before: Standing) -> Annotation:
     if before.status == "todo":
         raise BadInput("This example is with the annotators: it can be reviewed once it is answered.")
+    if before.status == "dropped":
+        raise BadInput("This example was dropped: undo that on the Preflight page first.")
     found = next((act for act in newest_acts(acts).values() if act.id == annotation_id), None)
     if found is None:
         raise NotFound("This answer does not stand any more: look at the example again.")
@@ -166,7 +168,7 @@ def accept_all(
             "WHERE if(? = 'import', a.source = 'import', a.source <> 'import' AND a.annotator = ?)",
             [project_id, project_id, project_id, task, source, annotator],
         )
-        ids = _append_batch(cursor, reviewer, project_id, "accept", "", batch)
+        ids = append_batch(cursor, reviewer, project_id, "accept", "", batch)
         if len(ids) != expected:
             raise Conflict(
                 f"There are {len(ids):,} by now and not {expected:,}: nothing was accepted, look again.", None
@@ -179,18 +181,19 @@ def accept_all(
 
 
 def send_again(db: Database, user: str, project_id: str, example_ids: Sequence[str], comment: str) -> int:
-    """Put labeled examples back into the queue with a comment for whoever takes them, those who have answered included;
-    their answers stay as revisions. How many were labeled, and so are put back.
+    """Put labeled and dropped examples back into the queue with a comment for whoever takes them, those who have
+    answered included; their answers stay as revisions. How many were, and so are put back.
     """
     batch = uuid4().hex
     with db.write() as cursor:
         marks = ", ".join("?" * len(example_ids))
         cursor.execute(
             "CREATE OR REPLACE TEMP TABLE chosen AS SELECT id FROM examples "
-            f"WHERE project_id = ? AND status = 'labeled' AND id IN ({marks or 'NULL'})",
+            "WHERE project_id = ? AND status IN ('labeled', 'dropped') AND annotation_id IS NOT NULL "
+            f"AND id IN ({marks or 'NULL'})",
             [project_id, *example_ids],
         )
-        ids = _append_batch(cursor, user, project_id, "return", comment, batch)
+        ids = append_batch(cursor, user, project_id, "return", comment, batch)
         cursor.execute(
             "UPDATE examples SET status = 'todo', annotation_id = NULL, review = 'returned', returned_to = NULL "
             "WHERE id IN (SELECT id FROM chosen)"
@@ -202,7 +205,7 @@ def send_again(db: Database, user: str, project_id: str, example_ids: Sequence[s
     return len(ids)
 
 
-def _append_batch(cursor: Any, reviewer: str, project_id: str, decision: str, comment: str, batch: str) -> list[str]:
+def append_batch(cursor: Any, reviewer: str, project_id: str, decision: str, comment: str, batch: str) -> list[str]:
     """A decision on each example of the temporary table `chosen`, about the answer that stands; the examples."""
     rows = cursor.execute(
         "INSERT INTO reviews (example_id, project_id, annotation_id, annotator, reviewer, decision, comment, batch, "

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storage.records import Annotation
 
-_DONE_ALONE = ("import", "review")
+_DONE_ALONE = ("import", "review", "repair", "counterfactual")
 """Sources of an answer that is enough whatever the overlap."""
+
+_OF_OTHERS = ("review", "repair")
+"""Sources of an answer that stands for those of the annotators before it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Standing:
 def newest_acts(acts: Iterable[Annotation]) -> dict[str, Annotation]:
     """The newest act of each annotator that was not taken back, in the order of the annotators' first acts.
 
-    `acts` are one example's, oldest first; answers to gold are left out: they change nothing.
+    `acts` are one example's, oldest first; answers to gold are left out: they change nothing. An answer that a repair
+    mended is left out too: what the repair made of it stands for it.
     """
     kept = [act for act in acts if act.source != "gold"]
     undone = {act.undoes for act in kept}
@@ -37,24 +41,30 @@ def newest_acts(acts: Iterable[Annotation]) -> dict[str, Annotation]:
     for act in kept:
         if act.action != "undo" and act.id not in undone:
             newest[act.annotator] = act
-    return newest
+    mended = {act.base for act in newest.values() if act.source == "repair"}
+    return {name: act for name, act in newest.items() if act.id not in mended}
 
 
 def revision_for(acts: Sequence[Annotation], annotator: str) -> Annotation | None:
     """What an annotator's next save must name as its base: their newest standing act, or a reviewer's later edit."""
     newest = newest_acts(acts)
-    mine = [act for act in newest.values() if act.annotator == annotator or act.source == "review"]
+    mine = [act for act in newest.values() if act.annotator == annotator or act.source in _OF_OTHERS]
     return max(mine, key=lambda act: act.number, default=None)
 
 
 def derive(
     acts: Sequence[Annotation], before: Standing, overlap: int, asks_review: bool, actor: str | None
 ) -> Standing:
-    """The state after an act of `actor` (None for an undo or a bulk change), where `before` is the state so far."""
+    """The state after an act of `actor` (None for an undo or a bulk change), where `before` is the state so far.
+
+    A dropped example stays dropped, whatever happens to it: only the repair that dropped it can be undone.
+    """
+    if before.status == "dropped":
+        return replace(before, answers=_answers(acts))
     newest = newest_acts(acts)
     submits = [act for act in newest.values() if act.action == "submit"]
     skips = [act for act in newest.values() if act.action == "skip"]
-    answers = len(submits) + len(skips)
+    answers = _answers(acts)
     settled = max((act.number for act in submits if act.source == "review"), default=0)
     flags = [act for act in newest.values() if act.action == "flag" and act.number > settled]
     if flags:
@@ -72,13 +82,19 @@ def derive(
     return Standing("labeled", chosen(submits).id, answers, "pending" if asks_review else "", None)
 
 
+def _answers(acts: Iterable[Annotation]) -> int:
+    """Annotators whose submit or skip stands; who repaired an answer has not given one."""
+    newest = newest_acts([act for act in acts if act.source != "repair"])
+    return sum(act.action != "flag" for act in newest.values())
+
+
 def chosen(submits: Sequence[Annotation]) -> Annotation:
-    """The answer that stands: a reviewer's edit or what came after it; else the one that most annotators gave, the
-    earliest among equals. An imported answer stands only as long as no annotator gave another.
+    """The answer that stands: a reviewer's edit or a repair, or what came after it; else the one that most annotators
+    gave, the earliest among equals. An imported answer stands only as long as no annotator gave another.
 
     `submits` holds one act an annotator, at least one.
     """
-    if any(act.source == "review" for act in submits):
+    if any(act.source in _OF_OTHERS for act in submits):
         return max(submits, key=lambda act: act.number)
     people = [act for act in submits if act.source != "import"] or list(submits)
     votes = Counter(act.response for act in people)

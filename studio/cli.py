@@ -14,8 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from studio.commands import Outcome, label, loop, review, suggest, users
+from studio.commands import Outcome, exporting, label, loop, preflight, review, snapshots, suggest, users
 from studio.contract.spec import STARTER, TRAIN_FIELDS
+from studio.data import shapes
+from studio.data.exporting import SHAPES, SHAPES_BY_FILE
+from studio.data.snapshots import GROUPINGS
 from studio.errors import BadInput, NotFound, StudioError, WorkspaceBroken
 from studio.settings import USER, Workspace, open_workspace
 
@@ -135,26 +138,52 @@ def _add_data_commands(verbs: Any) -> None:
     create.add_argument("--system-prompt", default="", metavar="TEXT", help="system prompt of every conversation")
     _command(project, "list", loop.projects, "the projects there are")
 
-    load = _command(verbs, "import", loop.import_rows, "import a CSV, TSV, JSON, JSONL or Parquet file")
+    load = _command(verbs, "import", loop.import_rows, "import a file, a datasets folder or a data set of the Hub")
     load.add_argument("name", metavar="NAME")
-    load.add_argument("file", metavar="FILE", type=Path)
+    load.add_argument(
+        "file", metavar="FILE", type=Path, help="a file, a datasets folder, or hub:OWNER/NAME[/CONFIG][:SPLIT]"
+    )
+    load.add_argument(
+        "--shape", default=shapes.AUTO, choices=tuple(shapes.SHAPES), help="what a row is (default: auto)"
+    )
     for option in ("input", "output", "context"):
         load.add_argument(f"--{option}", metavar="COLUMN", help=f"column of the {option} (guessed when none is named)")
     for option in ("a", "b"):
         load.add_argument(f"--{option}", metavar="COLUMN", help=f"column of answer {option.upper()} of a preference")
     load.add_argument("--priority", metavar="COLUMN", help="column of numbers, the highest is labeled first")
+    load.add_argument("--group", metavar="COLUMN", help="column of names (customer, document) kept in one split")
 
-    snapshot = _command(verbs, "snapshot", loop.snapshot, "freeze a project's accepted pairs")
-    snapshot.add_argument("name", metavar="NAME")
+    snapshot = _command(verbs, "snapshot", snapshots.snapshot, "freeze a project's pairs; compare and check snapshots")
+    snapshot.add_argument(
+        "words", metavar="NAME | diff A B | verify ID", nargs="+", help="a project's name, or what to do with which ids"
+    )
     for split in ("validation", "test"):
         snapshot.add_argument(
             f"--{split}", type=float, default=0.1, help=f"share of {split} rows (default: %(default)s)"
         )
     snapshot.add_argument("--seed", type=int, default=0)
+    snapshot.add_argument("--no-stratify", action="store_true", help="do not keep the labels' shares in each split")
+    snapshot.add_argument(
+        "--group-by", choices=tuple(GROUPINGS), default="column", help="what stays in one split (default: %(default)s)"
+    )
 
-    export = _command(verbs, "export", loop.export, "write a project's or a snapshot's pairs to a file")
+    export = _command(verbs, "export", exporting.export, "write a project's or a snapshot's pairs to a file")
     export.add_argument("name", metavar="NAME|SNAPSHOT")
-    export.add_argument("file", metavar="FILE", type=Path, help="ending in .jsonl, .csv or .parquet")
+    export.add_argument(
+        "file", metavar="FILE", type=Path, help="ending in .jsonl, .csv, .parquet or .zip; a folder; or hub:OWNER/NAME"
+    )
+    export.add_argument(
+        "--shape", default="messages", choices=(*SHAPES, *SHAPES_BY_FILE), help="what a row is (default: %(default)s)"
+    )
+    export.add_argument("--public", action="store_true", help="on the Hub: for everybody (default: private)")
+
+    check = _command(verbs, "preflight", preflight.preflight, "what stands between accepted pairs and a good run")
+    check.add_argument("name", metavar="NAME|SNAPSHOT")
+    check.add_argument("--model", metavar="M", help="base model whose template and tokens are looked at")
+    check.add_argument("--max-length", type=int, metavar="N", help="tokens a row may have")
+    _command(verbs, "lineage", snapshots.lineage, "where something comes from and what it went into").add_argument(
+        "id", metavar="ID", help="of an example, an annotation, a snapshot or a run, or its first six characters"
+    )
 
 
 def _add_labeling_commands(verbs: Any) -> None:

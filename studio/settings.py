@@ -55,6 +55,11 @@ class Workspace:
         return self.root / "embeddings"
 
     @property
+    def preflights(self) -> Path:
+        """Folders of preflights: the newest one of each project's pairs and of each of its snapshots."""
+        return self.root / "preflights"
+
+    @property
     def engines(self) -> Path:
         """Folders of inference processes; nothing in them outlives the app."""
         return self.root / "engines"

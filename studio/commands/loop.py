@@ -11,7 +11,6 @@ from pathlib import Path
 from storage.projects import create_project, find_project, get_project, list_projects
 from storage.records import Run
 from storage.runs import get_run, list_runs
-from storage.snapshots import get_snapshot
 from studio.checkup import check_up
 from studio.commands import Outcome, opened
 from studio.contract.chat import Message, conversation
@@ -21,12 +20,10 @@ from studio.data.columns import Columns
 from studio.data.importing import ImportProgress, import_file
 from studio.data.readers import open_rows
 from studio.data.rows import Rejected, as_text
-from studio.data.transfers import export_project_for, export_snapshot_for, freeze_for
-from studio.errors import BadFile, BadInput, NotFound, WorkspaceBusy
+from studio.errors import BadFile, BadInput, WorkspaceBusy
 from studio.jobs.engine import Question, Sampling, open_engine, where_to_run
 from studio.jobs.processes import ask_to_stop
 from studio.jobs.runs import follow_run, resume_run, start_run, stop_run, sync_runs
-from studio.people.roles import ALONE
 from studio.settings import Workspace
 
 _PROMPTS_LIMIT = 10_000
@@ -46,13 +43,13 @@ def projects(workspace: Workspace, flags: Namespace) -> Outcome:
 
 def import_rows(workspace: Workspace, flags: Namespace) -> Outcome:
     """`import`: a file into a project, with the account of it."""
-    named = {name: getattr(flags, name) for name in ("output", "context", "a", "b", "priority")}
+    named = {name: getattr(flags, name) for name in ("output", "context", "a", "b", "priority", "group")}
     if flags.input is None and any(named.values()):
         raise BadInput("Name the input column too: --input COLUMN.")
     columns = Columns(flags.input, **named) if flags.input else None
     with opened(workspace) as db:
         project = find_project(db, flags.name)
-        report = import_file(db, project.id, flags.file, columns, on_progress=_import_progress)
+        report = import_file(db, project.id, flags.file, columns, on_progress=_import_progress, shape=flags.shape)
     unnamed = report.rejected_count - len(report.rejected)
     more = [f"{unnamed} more rows were rejected than are named."] if unnamed else []
     more += [f"{report.labels} labels were added to the project."] if report.labels else []
@@ -66,32 +63,6 @@ def import_rows(workspace: Workspace, flags: Namespace) -> Outcome:
         },
         "\n".join([*report.notes, *more]),
     )
-
-
-def snapshot(workspace: Workspace, flags: Namespace) -> Outcome:
-    """`snapshot`: freeze a project."""
-    with opened(workspace) as db:
-        project = find_project(db, flags.name)
-        made = freeze_for(db, workspace, ALONE, project.id, flags.validation, flags.test, flags.seed)
-    frozen = made.snapshot
-    rows = {"train": frozen.train_rows, "validation": frozen.validation_rows, "test": frozen.test_rows}
-    return Outcome({"snapshot": frozen.id, **rows})
-
-
-def export(workspace: Workspace, flags: Namespace) -> Outcome:
-    """`export`: a project by its name, or a snapshot by its id."""
-    with opened(workspace) as db:
-        try:
-            project = find_project(db, flags.name)
-        except NotFound as no_project:
-            try:
-                found = get_snapshot(db, flags.name)
-            except NotFound:
-                raise NotFound(f"There is no snapshot of that id either. {no_project}") from None
-            rows = export_snapshot_for(db, workspace, ALONE, found.project_id, found.id, flags.file)
-        else:
-            rows = export_project_for(db, ALONE, project.id, flags.file)
-    return Outcome({"exported": rows, "file": str(flags.file)})
 
 
 def train(workspace: Workspace, flags: Namespace) -> Outcome:

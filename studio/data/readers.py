@@ -1,26 +1,31 @@
-"""The door to files: what a file is, its columns, its rows, a preview. Nothing here trusts an ending or a size."""
+"""The door to files: what a file, a folder or a name is, its columns, its rows. No ending and no size is trusted.
+
+What it leaves out: what the rows mean (studio.data.shapes) and how they look (studio.data.previews).
+"""
 
 from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from studio.data.columns import Columns, guess_columns
+from studio.data.arrowfiles import ArrowTable
+from studio.data.datasetfolders import STATES, DatasetTable
 from studio.data.delimited import DelimitedTable
+from studio.data.hub import PREFIX, HubTable, parse_hub_name
 from studio.data.jsonfiles import JsonLinesTable, JsonTable, looks_like_json_lines
 from studio.data.parquetfiles import ParquetTable
-from studio.data.rows import Rejected, Row, Table, as_text
+from studio.data.rows import Rejected, Row, Table
 from studio.errors import BadFile
 
-ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
-"""File endings that can be imported."""
+ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".zip")
+"""File endings that can be imported; a .zip holds a folder that datasets wrote."""
 
-_CELL_LIMIT = 2000
+_OWN_MAGIC = {".parquet": b"PAR1", ".arrow": b"ARROW1", ".feather": b"ARROW1"}
 _MAGIC = {
     b"PAR1": ("Parquet", "give it the ending .parquet"),
+    b"ARROW1": ("Arrow", "give it the ending .arrow"),
+    b"FEA1": ("a Feather file of before 2020", "save it anew as Arrow or Parquet"),
     b"PK\x03\x04": ("a ZIP archive or a spreadsheet", "unpack it, or export it as CSV"),
     b"\x1f\x8b": ("a gzip archive", "unpack it first"),
     b"BZh": ("a bzip2 archive", "unpack it first"),
@@ -32,28 +37,29 @@ _MAGIC = {
 }
 
 
-@dataclass(frozen=True)
-class Preview:
-    """A first look: the columns, some rows as text, what the file is, remarks, and which columns seem to be meant."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    format: str
-    encoding: str
-    notes: tuple[str, ...]
-    guessed: Columns | None
-
-
 def open_rows(path: Path) -> Table:
-    """Open a file for reading. Raises BadFile with one sentence when it cannot be read as its ending says."""
+    """Open a file, a `datasets` folder or a .zip of one (`FOLDER:SPLIT` for one of its splits), or a data set of the
+    Hub (`hub:OWNER/NAME[/CONFIG][:SPLIT]`).
+
+    Raises BadFile with one sentence when it cannot be read as what it claims to be.
+    """
     path = Path(path)
+    if str(path).startswith(PREFIX):
+        return HubTable(parse_hub_name(str(path)))
+    whole, split = _split_of(path)
+    if _is_dataset(whole):
+        return DatasetTable(whole, split)
     _refuse_unreadable(path)
     ending = path.suffix.lower()
     _refuse_foreign(path, ending)
     if ending in (".csv", ".tsv"):
         return DelimitedTable(path)
+    if ending == ".zip":
+        raise BadFile(f"{path.name} is no ZIP archive: choose a .zip of a folder that datasets wrote.")
     if ending == ".parquet":
         return ParquetTable(path)
+    if ending in (".arrow", ".feather"):
+        return ArrowTable(path)
     if ending == ".json" and looks_like_json_lines(path):
         table = JsonLinesTable(path)
         table.note("The file holds one object a line, so it was read as JSONL.")
@@ -64,25 +70,6 @@ def open_rows(path: Path) -> Table:
 def read_rows(path: Path) -> Iterator[Row | Rejected]:
     """Every record of a file, rejected ones with their reason. Raises BadFile."""
     return open_rows(path).rows()
-
-
-def preview(path: Path, limit: int = 20, task: str = "instruction") -> Preview:
-    """The first `limit` rows of a file, and the columns that a project of that task seems to want.
-
-    Raises BadFile when it cannot be read or has no row that can be.
-    """
-    table = open_rows(path)
-    if not table.columns:
-        raise no_columns(table)
-    first = list(islice(table.rows(), limit))
-    if not first:
-        raise no_rows(table)
-    rejected = [row for row in first if isinstance(row, Rejected)]
-    for row in rejected[:3]:
-        table.note(f"Line {row.line} cannot be taken: {row.reason}.")
-    rows = tuple(tuple(_cell(row.values.get(name)) for name in table.columns) for row in first if isinstance(row, Row))
-    notes = tuple(table.notes)
-    return Preview(table.columns, rows, table.format, table.encoding, notes, guess_columns(table.columns, task))
 
 
 def no_rows(table: Table) -> BadFile:
@@ -98,13 +85,33 @@ def no_columns(table: Table) -> BadFile:
     return no_rows(table)
 
 
+def _split_of(path: Path) -> tuple[Path, str]:
+    """A path without the split that it names behind a colon, and that split."""
+    name, mark, split = path.name.rpartition(":")
+    if not mark or path.exists():
+        return path, ""
+    return path.with_name(name) if name else path, split
+
+
+def _is_dataset(path: Path) -> bool:
+    try:
+        if path.is_dir():
+            return any((path / name).is_file() for name in STATES)
+        if path.suffix.lower() != ".zip" or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    except (OSError, ValueError):
+        return False
+
+
 def _refuse_unreadable(path: Path) -> None:
     if path.suffix.lower() not in ENDINGS:
         raise BadFile(f"{path.name} cannot be imported: files ending in {', '.join(ENDINGS)} can.")
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise BadFile(f"{path.name} is a folder: choose a file in it.")
+            raise BadFile(f"{path.name} is a folder: choose a file in it, or a folder that datasets wrote.")
         if not stat.S_ISREG(status.st_mode):
             raise BadFile(f"{path.name} is not a file.")
         with path.open("rb"):
@@ -121,7 +128,7 @@ def _refuse_foreign(path: Path, ending: str) -> None:
     with path.open("rb") as file:
         head = file.read(512)
     for magic, (what, remedy) in _MAGIC.items():
-        if head.startswith(magic) and not (ending == ".parquet" and magic == b"PAR1"):
+        if head.startswith(magic) and magic != _OWN_MAGIC.get(ending):
             raise BadFile(f"{path.name} is not what its ending says but {what}: {remedy}.")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:2]
     if ending in (".csv", ".tsv") and (start.startswith((b'{"', b"[{")) or start == b"{}"):
@@ -129,7 +136,3 @@ def _refuse_foreign(path: Path, ending: str) -> None:
     if ending in (".jsonl", ".ndjson") and start.startswith(b"["):
         raise BadFile(f"{path.name} holds a JSON array, not one object a line: give it the ending .json.")
 
-
-def _cell(value: object) -> str:
-    text = as_text(value)
-    return text if len(text) <= _CELL_LIMIT else text[:_CELL_LIMIT] + " …"

@@ -12,10 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from storage.labels import NAME_LIMIT
-from studio.contract.answers import Preference, encode_preference
+from studio.contract.answers import Preference, encode_preference, unsafe_text
 from studio.data.rows import as_text
 
-_CHOICES = {"a": "A", "b": "B", "1": "A", "2": "B", "tie": "tie", "equal": "tie", "same": "tie", "both": "tie"}
+_CHOICES = {
+    **{"a": "A", "b": "B", "1": "A", "2": "B", "left": "A", "right": "B"},
+    **dict.fromkeys(("tie", "equal", "same", "both"), "tie"),
+}
 _MOST_LABELS_OF_A_ROW = 100
 
 
@@ -32,7 +35,14 @@ class Target:
 
 
 def label(cell: object) -> str | None:
-    """One label as one line; a whole number that a file holds as 11.0 is 11. Raises Unusable."""
+    """One label as one line; a whole number that a file holds as 11.0 is 11, a list of one label that label.
+
+    Raises Unusable.
+    """
+    if isinstance(cell, (list, tuple)):
+        if len(cell) > 1 or any(isinstance(item, (list, tuple, dict)) for item in cell):
+            raise Unusable(f"it has {len(cell):,} labels or none that is a name: a project of one label takes one")
+        cell = cell[0] if cell else None
     name = " ".join(_plain(cell).split())
     if len(name) > NAME_LIMIT:
         raise Unusable(f"the label has {len(name):,} characters, more than {NAME_LIMIT}: is this the label column?")
@@ -109,6 +119,16 @@ def priority(cell: object) -> float:
     if not abs(number) < 1e300:
         raise Unusable(f"the priority '{text[:40]}' is no number")
     return number
+
+
+def group(cell: object) -> str:
+    """The name of a group as one line; a whole number that a file holds as 11.0 is 11. Raises Unusable."""
+    name = " ".join(_plain(cell).split())
+    if len(name) > NAME_LIMIT:
+        raise Unusable(f"the group has {len(name):,} characters, more than {NAME_LIMIT}: is this the group column?")
+    if problem := unsafe_text(name):
+        raise Unusable(f"the group cannot be used: {problem}")
+    return name
 
 
 def _margin(cell: object) -> int | None:

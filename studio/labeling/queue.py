@@ -11,7 +11,7 @@ import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -209,7 +209,7 @@ class ProjectQueue:
 
     def _move(self, before: str, after: str) -> None:
         if before != after:
-            counts = {name: getattr(self.counts, name) for name in ("todo", "labeled", "skipped", "flagged")}
+            counts = asdict(self.counts)
             counts[before] -= 1
             counts[after] += 1
             self.counts = Counts(**counts)

@@ -10,7 +10,7 @@ import gradio as gr
 from storage.records import User
 from studio.context import Studio
 from studio.jobs.devices import list_devices
-from studio.ui import compare, data, datasets, label, people, projects, review, suggestions, team, train
+from studio.ui import compare, data, datasets, label, people, preflight, projects, review, suggestions, team, train
 from studio.ui.components.html import text
 from studio.ui.frame import QUICK, Frame
 from studio.ui.roles import Register, least
@@ -37,6 +37,7 @@ TABS = {
     "Suggestions": Tab(suggestions.build, "reviewer"),
     "Team": Tab(team.build, "reviewer"),
     "Datasets": Tab(datasets.build, "admin"),
+    "Preflight": Tab(preflight.build, "admin"),
     "Train": Tab(train.build, "admin"),
     "Compare": Tab(compare.build, "admin"),
     "People": Tab(people.build, "admin"),

@@ -8,7 +8,7 @@ from datetime import timedelta
 from studio.data.finding import Filter, Found, Page
 from studio.ui.components.html import chip, empty, moment, text
 
-STATUSES = {"todo": "To label", "labeled": "Labeled", "skipped": "Skipped", "flagged": "Flagged"}
+STATUSES = {"todo": "To label", "labeled": "Labeled", "skipped": "Skipped", "flagged": "Flagged", "dropped": "Dropped"}
 REVIEWS = {"pending": "Waits for review", "accepted": "Accepted", "returned": "Sent back"}
 OUTCOMES = {"accepted": "Accepted as it was", "edited": "Edited", "rejected": "Rejected", "open": "Not decided yet"}
 _STATUS_CHIPS = {
@@ -16,6 +16,7 @@ _STATUS_CHIPS = {
     "labeled": ("labeled", "good"),
     "skipped": ("skipped", ""),
     "flagged": ("flagged", "warn"),
+    "dropped": ("dropped", "bad"),
 }
 _REVIEW_CHIPS = {"pending": ("in review", "busy"), "accepted": ("accepted", "good"), "returned": ("sent back", "warn")}
 _KEYS = '<span class="keys"><kbd>/</kbd> search <kbd>↑↓</kbd> rows <kbd>↵</kbd> open <kbd>H</kbd> history</span>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from storage.records import Annotation, Suggestion
 from studio.data.history import History, Revision
 from studio.ui.components.html import chip, count, duration, moment, text
+from studio.ui.components.lineage import lineage_html
 from studio.ui.components.words import word_diff
 
 _ACTS = {"submit": "answered", "skip": "skipped", "flag": "flagged", "undo": "took back"}
@@ -12,6 +13,8 @@ _SOURCES = {
     "import": "imported",
     "review": "as a reviewer",
     "relabel": "by a change of labels",
+    "repair": "as a repair",
+    "counterfactual": "as a copy with other terms",
     "gold": "without knowing that the answer is known",
 }
 _DECISIONS = {"accept": "accepted the answer of", "edit": "edited the answer of", "return": "sent back the answer of"}
@@ -35,7 +38,7 @@ def story_html(history: History) -> str:
         '<button type="button" class="find-do" data-close="1">Close <kbd>Esc</kbd></button></div>'
         f'<p class="quiet">from {text(example.source)}, {moment(example.created_at)} '
         f"{chip('gold', 'busy') if history.gold else ''}</p>{turns}{_now(history)}{_work(history)}"
-        f"{_suggestions(history.suggestions)}{_snapshots(history)}</aside>"
+        f"{_suggestions(history.suggestions)}{_snapshots(history)}{_lineage(history)}</aside>"
     )
 
 
@@ -115,6 +118,13 @@ def _snapshots(history: History) -> str:
     )
     title = f"In {count(len(history.memberships), 'snapshot')}"
     return f"<h3>{title}</h3><ul>{rows}</ul>" if rows else "<h3>Snapshots</h3><p class='quiet'>In none yet.</p>"
+
+
+def _lineage(history: History) -> str:
+    """Where each answer came from and what it went into, folded."""
+    if history.lineage is None or not history.revisions:
+        return ""
+    return f"<h3>Lineage</h3><details><summary>Picture and table</summary>{lineage_html(history.lineage)}</details>"
 
 
 def _said(value: str) -> str:

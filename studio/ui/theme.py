@@ -92,6 +92,8 @@ STYLESHEET = "\n".join(
         "components/find_list.css",
         "components/review_desk.css",
         "components/team.css",
+        "components/datasets.css",
+        "components/preflight.css",
     )
 )
 

@@ -13,11 +13,14 @@ from studio.data.browse import list_snapshots
 from studio.errors import BadInput, StudioError
 from studio.jobs.on_behalf import resume_run_for, start_run_for, stop_run_for
 from studio.jobs.plan import plan_run
+from studio.jobs.preflighting import Target, look_at
 from studio.jobs.runs import get_run, list_runs
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import empty, notice, opened
+from studio.ui.components.tables import sorted_table
 from studio.ui.errors import say, told
 from studio.ui.frame import POLL, QUICK, REFRESH, Frame
+from studio.ui.preflight_views import brief
 from studio.ui.train_views import RunView, plan_html, run_view, runs_html
 from studio.ui.who import current_user
 
@@ -28,6 +31,7 @@ _SETTINGS = ("epochs", "max_steps", "learning_rate", "batch_size", "lora_rank", 
 @dataclass(frozen=True)
 class _Parts:
     snapshot: gr.Dropdown
+    findings: gr.HTML
     base_model: gr.Dropdown
     settings: list[gr.Number]
     plan: gr.HTML
@@ -62,6 +66,7 @@ def _layout() -> _Parts:
         with gr.Column(scale=4, min_width=290):
             with gr.Column(elem_id="train-panel"):
                 snapshot = gr.Dropdown(label="Snapshot", choices=[])
+                findings = gr.HTML()
                 base_model = gr.Dropdown(
                     label="Base model",
                     choices=[("SmolLM2-135M-Instruct (starter)", STARTER)],
@@ -81,11 +86,26 @@ def _layout() -> _Parts:
                 stop = gr.Button("Stop", visible=False, scale=0, min_width=110)
                 resume = gr.Button("Resume", visible=False, scale=0, min_width=110)
             chart = gr.HTML()
-            samples = gr.HTML()
+            samples = sorted_table()
             with gr.Accordion("Log of this run", open=False):
                 log = gr.HTML()
     return _Parts(
-        snapshot, base_model, settings, plan, start, run, seen, timer, summary, chart, stop, resume, samples, log, runs
+        snapshot,
+        findings,
+        base_model,
+        settings,
+        plan,
+        start,
+        run,
+        seen,
+        timer,
+        summary,
+        chart,
+        stop,
+        resume,
+        samples,
+        log,
+        runs,
     )
 
 
@@ -121,6 +141,9 @@ def _wire_plan(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None
     chosen_by = [frame.project, parts.snapshot, parts.base_model, *parts.settings]
     changes = [parts.snapshot.change, parts.base_model.change, *(field.change for field in parts.settings)]
     gr.on([tab.select, *changes], on_plan, chosen_by, [parts.plan, parts.start], **REFRESH)
+    looked = [frame.project, parts.snapshot]
+    shows = [tab.select, parts.snapshot.change]
+    gr.on(shows, lambda *now: findings_of(studio, *now), looked, parts.findings, **REFRESH)
 
 
 def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
@@ -166,6 +189,14 @@ def snapshot_menu(studio: Studio, project_id: str | None, current: str | None) -
     ]
     ids = [item.id for item in found]
     return gr.Dropdown(choices=choices, value=current if current in ids else (ids[0] if ids else None))
+
+
+def findings_of(studio: Studio, project_id: str | None, snapshot: str | None) -> str:
+    """What a preflight of the snapshot found, in a line; where there was none, that there could be one."""
+    if not project_id or not snapshot:
+        return ""
+    report = look_at(None, studio.workspace, Target(project_id, snapshot)).report
+    return brief(report) if report else "<p class='quiet'>Not checked yet: see the Preflight tab before you train.</p>"
 
 
 def plan_of(

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from storage.records import Run, RunEvent
 from studio.context import Studio
 from studio.contract.events import ACTIVE_STATES
+from studio.data.slices import LEAST_ROWS, Slice, slices_of
 from studio.jobs.plan import Plan
 from studio.jobs.runs import list_events, run_log
 from studio.ui.components.curve import curve
 from studio.ui.components.html import bar, chip, duration, empty, moment, notice, size, text
+from studio.ui.components.tables import Cell, sortable
 
 _STATE_KINDS = {"done": "good", "failed": "bad", "stopped": "warn"}
 _SAYINGS = {
@@ -75,7 +77,7 @@ def run_view(studio: Studio, run: Run) -> RunView:
     return RunView(
         summary=summary_html(run, events),
         chart=curve(train, validation, run.steps),
-        samples=samples_html([e for e in events if e.kind == "sample"]),
+        samples=samples_html([e for e in events if e.kind == "sample"]) + _slices(studio, run),
         log=log_html(run, run_log(studio.workspace, run.id, 60)),
         active=run.state in ACTIVE_STATES,
         resumable=run.state in ("stopped", "failed"),
@@ -119,6 +121,34 @@ def samples_html(samples: Sequence[RunEvent]) -> str:
         for e in samples
     )
     return f"<h3 style='margin-top:18px'>Held-out prompts, before and after</h3><div class='samples'>{items}</div>"
+
+
+def slices_html(slices: Sequence[Slice]) -> str:
+    """Losses of parts of the held-out rows, base beside tuned; the part that is hardest for tuned first of its kind."""
+    if not slices:
+        return ""
+    rows = [
+        [
+            Cell(f"{text(one.name)} <small>{text(one.kind)}</small>", one.name),
+            Cell(f"{one.rows:,}", one.rows),
+            Cell(f"{one.base_loss:.3f}", one.base_loss),
+            Cell(f"{one.tuned_loss:.3f}", one.tuned_loss),
+            Cell(f"{100 * one.improved:.0f} %", one.improved),
+        ]
+        for one in slices
+    ]
+    heads = ("Held-out rows", "Rows", "Loss base", "Loss tuned", "Rows improved")
+    return (
+        "<h3 style='margin-top:18px'>By part of the held-out rows</h3>"
+        f"{sortable('Losses by part of the held-out rows', heads, rows, (1, 2, 3, 4))}"
+        f"<p class='quiet'>Mean loss of a row in nats a target token; parts of at least {LEAST_ROWS} rows.</p>"
+    )
+
+
+def _slices(studio: Studio, run: Run) -> str:
+    if run.state != "done":
+        return ""
+    return slices_html(slices_of(studio.db, studio.workspace, run))
 
 
 def log_html(run: Run, log: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from storage.annotations import annotate, save_draft
@@ -13,7 +14,7 @@ from storage.database import Database, now
 from storage.projects import create_project, update_settings
 from storage.records import Project, Settings, User
 from storage.runs import create_run
-from storage.snapshots import memberships, record_members, record_snapshot
+from storage.snapshots import MEMBERS, memberships, record_members, record_snapshot
 from studio.data.finding import PAGE_ROWS, Filter, choices, find, matching_ids, put_back, set_priority
 from studio.data.history import read_history
 from studio.data.importing import import_file
@@ -123,8 +124,8 @@ def test_a_history_has_revisions_leases_drafts_snapshots_and_runs(db: Database, 
                 [chosen, annotator, support.id, ends],
             )
     record_snapshot(db, "0" * 16, support.id, 0, (1, 0, 0))
-    record_members(db, "0" * 16, support.id, [("other", "test")])
-    record_members(db, "0" * 16, support.id, [(chosen, "train"), ("other", "test")])
+    for rows in ([("other", "", "test")], [(chosen, "", "train"), ("other", "", "test")]):
+        record_members(db, "0" * 16, support.id, pa.table([*zip(*rows, strict=True)], schema=MEMBERS))
     run = create_run(db, "r", support.id, "0" * 16, "starter", {}, 10)
     history = read_history(db, chosen, datetime.now(UTC))
     assert [(item.act.annotator, item.before) for item in history.revisions] == [("rita", None), ("ana", "answer 3")]

@@ -21,7 +21,8 @@ from storage.database import Database
 from storage.examples import count_examples
 from storage.records import Project
 from studio.data.importing import ImportReport, import_file
-from studio.data.readers import preview, read_rows
+from studio.data.previews import preview
+from studio.data.readers import read_rows
 from studio.data.rows import Rejected, Row
 from studio.errors import BadFile, StudioError
 
@@ -61,7 +62,11 @@ PARQUET = b"PAR1" + b"\x00" * 40 + b"PAR1"
         ("a.json", b'[{"a": ' + b"[" * 200_000, "nested"),
         ("a.json", '[{"a": "é"},\n{"a": "'.encode() + b'\xff"}]', "Line 2"),
         ("a.txt", b"hello", "cannot be imported"),
-        ("a.zip", b"PK", "cannot be imported"),
+        ("a.zip", b"PK", "not a readable ZIP"),
+        ("a.zip", b"no zip", "no ZIP archive"),
+        ("a.arrow", b"no arrow at all", "not a readable Arrow"),
+        ("a.arrow", PARQUET, "Parquet"),
+        ("a.jsonl", b"ARROW1\0\0" + bytes(100), "give it the ending .arrow"),
         ("a.jsonl", b"no json\nat all\n", "No row"),
     ],
 )

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from studio.data.readers import open_rows, preview, read_rows
+from studio.data.previews import preview
+from studio.data.readers import open_rows, read_rows
 from studio.data.rows import Rejected, Row
 from studio.errors import BadFile
 

@@ -19,7 +19,7 @@ ALLOWED = {
     *("div", "p", "strong", "b", "h2", "h3", "span", "ul", "li", "details", "summary", "dl", "dt", "dd", "pre", "br"),
     *("aside", "nav", "ol", "ins", "del", "kbd", "label", "input", "output"),
     *("table", "thead", "tbody", "tr", "th", "td", "button", "time", "svg", "line", "text", "polyline", "circle"),
-    *("small", "i", "input"),
+    *("small", "i", "input", "rect", "path", "code"),
 }
 
 

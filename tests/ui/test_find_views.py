@@ -14,9 +14,9 @@ from studio.context import Studio
 from studio.data.finding import Filter, matching_ids
 from studio.data.history import read_history
 from studio.data.importing import import_file
-from studio.data.readers import preview
+from studio.data.previews import preview
 from studio.errors import BadInput
-from studio.ui import data, find
+from studio.ui import find, import_views
 from studio.ui.components.words import word_diff
 from studio.ui.find_views import field_value, in_force
 from studio.ui.history import story_html
@@ -120,11 +120,11 @@ def test_a_diff_marks_words_and_escapes() -> None:
 def test_the_mapping_has_the_menus_of_the_task(tmp_path: Path) -> None:
     file = tmp_path / "pairs.csv"
     file.write_text("prompt,chosen,rejected\nq,x,y\n", encoding="utf-8")
-    shown = [menu.visible for menu in data.menus_for(preview(file, task="preference"), "preference")]
-    assert shown == [True] * 8
-    plain = data.menus_for(preview(file), "rating")
+    shown = [menu.visible for menu in import_views.menus_for(preview(file, task="preference"), "preference")]
+    assert shown == [True] * 7 + [False] + [True] * 2
+    plain = import_views.menus_for(preview(file), "rating")
     assert [menu.label for menu in plain if menu.visible] == [
-        "Input column", "Rating column", "Context column", "Priority column",
+        "Input column", "Rating column", "Context column", "Group column", "Priority column",
     ]  # fmt: skip
-    named = data.columns_of(("prompt", "chosen", "rejected", "(none)", "(none)", "(none)", "(none)", "(none)"))
+    named = import_views.columns_of(("prompt", "chosen", "rejected", *["(none)"] * 7))
     assert named.named == {"input": "prompt", "a": "chosen", "b": "rejected"}

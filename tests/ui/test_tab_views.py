@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 
 from storage.projects import archive_project, create_project
-from storage.records import Snapshot
 from studio.context import Studio
 from studio.data.importing import ImportReport, import_file
-from studio.data.readers import Preview, preview
+from studio.data.previews import Preview, preview
 from studio.data.rows import Rejected
-from studio.data.snapshots import freeze
 from studio.jobs.comparison import Pane
 from studio.jobs.engine import Answer, Weights
-from studio.ui import compare, data, datasets, label, projects
+from studio.ui import compare, import_views, label, projects
 from studio.ui.app import build_ui, device_line
-from tests.ui.conftest import EVIL, WHEN, read, tags
+from tests.ui.conftest import EVIL, read, tags
 
 
 @pytest.fixture
@@ -36,20 +34,20 @@ def filled(studio: Studio, tmp_path: Path) -> str:
 def test_a_preview_is_text(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
     file.write_text('prompt,"<script>alert(1)</script>"\n<img src=x onerror=alert(1)>,b\n', encoding="utf-8")
-    said = read(data.preview_html(preview(file)))
+    said = read(import_views.preview_html(preview(file)))
     assert "<img src=x onerror=alert(1)>" in said and "<script>alert(1)</script>" in said and "2 columns" in said
     evil = Preview((EVIL,), ((EVIL * 100,),), EVIL, EVIL, (EVIL,), None)
-    assert "…" in read(data.preview_html(evil))
+    assert "…" in read(import_views.preview_html(evil))
 
 
 def test_the_account_names_every_row(studio: Studio) -> None:
     report = ImportReport(5, 3, 1, (Rejected(7, EVIL), Rejected(9, "empty")), 1002, (EVIL,))
-    html = data.account_html(report)
+    html = import_views.account_html(report)
     said = read(html)
     assert "Imported 5 rows: 3 labeled, 2 to label. 1 exact duplicate skipped, 1,002 rows rejected." in said
     assert f"Line 7: {EVIL}" in said and "… and 1,000 more" in said and said.count(EVIL) == 2
     assert "warn" in str(tags(html, "div")[0]["class"])
-    assert "good" in str(tags(data.account_html(ImportReport(1, 0, 0, (), 0, ())), "div")[0]["class"])
+    assert "good" in str(tags(import_views.account_html(ImportReport(1, 0, 0, (), 0, ())), "div")[0]["class"])
 
 
 def test_the_cards_of_projects_are_text_and_mark_the_one_in_hand(studio: Studio, filled: str) -> None:
@@ -68,22 +66,6 @@ def test_archived_projects_are_listed_when_asked_for(studio: Studio) -> None:
     archive_project(studio.db, put_away.id)
     assert "Put away" not in read(projects.cards_html(studio, None, False))
     assert "Put awayarchived" in read(projects.cards_html(studio, None, True))
-
-
-def test_snapshots_are_listed_and_looked_into(studio: Studio, filled: str) -> None:
-    made = freeze(studio.db, studio.workspace, filled).snapshot
-    said = read(datasets.cards_html([made], made.id))
-    assert "v1" in said and f"{made.train_rows:,} train" in said
-    rows = datasets.rows_html(studio, made.id, "train", 1)
-    assert EVIL in read(rows) and len(tags(rows, "tr")) > 1
-    assert "No rows here" in read(datasets.rows_html(studio, made.id, "test", 99))
-    assert "Nothing to look into" in read(datasets.rows_html(studio, "", "train", 1))
-    assert "No snapshot yet" in read(datasets.cards_html([], ""))
-
-
-def test_a_snapshots_id_is_text() -> None:
-    evil = Snapshot(EVIL, "p", 1, 0, 1, 0, 0, WHEN)
-    read(datasets.cards_html([evil], EVIL))
 
 
 def test_an_answer_is_text_and_names_its_weights() -> None:

@@ -17,7 +17,7 @@ from tests.web.conftest import House
 def test_the_desk_shows_the_first_example(house: House) -> None:
     desk = house.desk()
     assert desk["card"]["turns"] == [{"role": "user", "content": "Where is my order?"}]
-    assert desk["counts"] == {"todo": 3, "labeled": 0, "skipped": 0, "flagged": 0, "mine": 3}
+    assert desk["counts"] == {"todo": 3, "labeled": 0, "skipped": 0, "flagged": 0, "dropped": 0, "mine": 3}
     assert desk["task"]["kind"] == "instruction" and desk["next"]["turns"][0]["content"] == "How do I return it?"
     assert (desk["today"], desk["history"], desk["taken_back"]) == (0, [], False)
 

@@ -33,6 +33,6 @@ def find_list() -> gr.HTML:
     return gr.HTML("", html_template="${value}", js_on_load=_SCRIPT, elem_id="find-list")
 
 
-def story_panel() -> gr.HTML:
+def story_panel(elem_id: str = "find-story") -> gr.HTML:
     """A panel at the side, open while it has a value; Escape and its button close it."""
-    return gr.HTML("", html_template="${value}", js_on_load=_STORY, elem_id="find-story")
+    return gr.HTML("", html_template="${value}", js_on_load=_STORY, elem_id=elem_id)

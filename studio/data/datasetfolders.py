@@ -1,0 +1,176 @@
+"""A `datasets` folder, as `save_to_disk` writes it, and a .zip of one: its Arrow files read without unpacking anything.
+
+What it leaves out: scripts, pickles and whatever else lies in such a folder; only the files that its state names are
+opened, and only inside the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from studio.data.arrowfiles import batch_rows, batches, checked_columns, class_names, open_arrow, unreadable
+from studio.data.rows import Rejected, Row, Table
+from studio.errors import BadFile
+
+_STATE = "state.json"
+_SPLITS = "dataset_dict.json"
+STATES = (_SPLITS, _STATE)
+"""Files by which such a folder is known."""
+
+_JSON_LIMIT = 16 << 20
+_FILES_LIMIT = 100_000
+_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError, EOFError, RuntimeError)
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+WHAT = "datasets folder"
+
+
+class DatasetTable(Table):
+    """A folder or .zip of a Dataset or DatasetDict; of the latter one `split`, or all with ''. Raises BadFile."""
+
+    encoding = "utf-8"
+
+    def __init__(self, path: Path, split: str = "") -> None:
+        super().__init__(path, "datasets")
+        self._place = _Zip(path) if path.is_file() else _Folder(path)
+        try:
+            self.splits = self._splits()
+            if split and split not in self.splits:
+                there = f"there are: {', '.join(self.splits)}" if self.splits else "it has no splits"
+                raise BadFile(f"{path.name} has no split '{split}'; {there}.")
+            chosen = [split] if split else list(self.splits) or [""]
+            self._files = [file for name in chosen for file in self._files_of(name)]
+            self.size = max(1, sum(self._place.size(file) for file in self._files))
+            self._look()
+        except (*_ERRORS, *_ZIP_ERRORS) as error:
+            raise unreadable(path, error, WHAT) from None
+        if len(self.splits) > 1 and not split:
+            self.note(f"All splits are read: {', '.join(self.splits)}. Name one to read it alone.")
+
+    def rows(self) -> Iterator[Row | Rejected]:
+        """See Table."""
+        number, before = 0, 0
+        try:
+            for name in self._files:
+                with self._place.opened(name) as file:
+                    for batch in batches(open_arrow(file)):
+                        for values in batch_rows(batch):
+                            number += 1
+                            yield Rejected(number, values) if isinstance(values, str) else Row(number, values)
+                        self.position = min(self.size, before + file.tell())
+                before += self._place.size(name)
+        except (*_ERRORS, *_ZIP_ERRORS) as error:
+            raise unreadable(self.path, error, WHAT) from None
+        self.position = self.size
+
+    def _splits(self) -> tuple[str, ...]:
+        if not self._place.has(_SPLITS):
+            return ()
+        found = self._place.json(_SPLITS).get("splits")
+        if not isinstance(found, list) or not found:
+            raise BadFile(f"{self.path.name} names no splits in its {_SPLITS}.")
+        return tuple(_plain(self.path, name) for name in found)
+
+    def _files_of(self, split: str) -> list[str]:
+        below = f"{split}/" if split else ""
+        if not self._place.has(below + _STATE):
+            raise BadFile(
+                f"{self.path.name} is no folder that datasets' save_to_disk wrote ({below}{_STATE} is missing): "
+                "choose such a folder, or one of its files."
+            )
+        listed = self._place.json(below + _STATE).get("_data_files")
+        if not isinstance(listed, list) or len(listed) > _FILES_LIMIT:
+            raise BadFile(f"{self.path.name} does not name its files in {below}{_STATE}.")
+        names = [item.get("filename") if isinstance(item, dict) else None for item in listed]
+        return [below + _plain(self.path, name) for name in names]
+
+    def _look(self) -> None:
+        """Columns and class names, of the first file: the others have the same."""
+        if not self._files:
+            raise BadFile(f"{self.path.name} has no rows.")
+        with self._place.opened(self._files[0]) as file:
+            schema = open_arrow(file).schema
+        self.columns = checked_columns(self.path, schema)
+        self.class_names = class_names(schema)
+
+
+class _Folder:
+    """Files of a folder, by their path from it; links that lead out of it are refused."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._root = path, path.resolve()
+
+    def has(self, name: str) -> bool:
+        return self._inside(name).is_file()
+
+    def size(self, name: str) -> int:
+        return self._inside(name).stat().st_size
+
+    def json(self, name: str) -> dict[str, Any]:
+        with self._inside(name).open("rb") as file:
+            return _object(file.read(_JSON_LIMIT))
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Any]:
+        with pa.memory_map(str(self._inside(name))) as file:
+            yield file
+
+    def _inside(self, name: str) -> Path:
+        found = (self._root / name).resolve()
+        if not found.is_relative_to(self._root):
+            raise BadFile(f"{self._path.name} names a file outside of it.")
+        return found
+
+
+class _Zip:
+    """The same of an archive, in which the folder may lie in folders of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                self._sizes = {item.filename: item.file_size for item in archive.infolist()[:_FILES_LIMIT]}
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise unreadable(path, error, "ZIP archive") from None
+        tops = [name for name in self._sizes if name.split("/")[-1] in STATES]
+        top = min(tops, key=lambda name: (name.count("/"), len(name)), default="")
+        self._below = top[: len(top) - len(top.split("/")[-1])]
+
+    def has(self, name: str) -> bool:
+        return self._below + name in self._sizes
+
+    def size(self, name: str) -> int:
+        return self._sizes[self._below + name]
+
+    def json(self, name: str) -> dict[str, Any]:
+        with self.opened(name) as file:
+            return _object(file.read(_JSON_LIMIT))
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Any]:
+        with zipfile.ZipFile(self._path) as archive, archive.open(self._below + name) as file:
+            yield file
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except RecursionError:
+        raise ValueError("its state is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("its state is no object")
+    return found
+
+
+def _plain(path: Path, name: object) -> str:
+    """A name without a path in it. Raises BadFile."""
+    if not isinstance(name, str) or not name or name in (".", "..") or any(mark in name for mark in "/\\:\0"):
+        raise BadFile(f"{path.name} names a file outside of it.")
+    return name
