@@ -1,10 +1,9 @@
-"""What counts as a near-duplicate, said once for the preflight that reports them and the splits that keep them together.
+"""What counts as a near-duplicate, said once for the preflight that reports them and the splits that join them.
 
-Candidates come from MinHash (rensa) over shingles of SHINGLE characters, cut into BANDS bands of BAND_ROWS; each pair is
-then proved by the true Jaccard similarity of shingles of PROOF_SHINGLE characters. Short shingles bear a typo better,
-long ones find fewer strangers: hence two lengths. Two texts whose numbers differ are never near: "What is 12 + 5?" is
-another question than "What is 13 + 5?". What it leaves out: paraphrases, and the MinHash itself.
-"""
+Candidates come from MinHash (rensa) over shingles of SHINGLE characters, cut into BANDS bands of BAND_ROWS; each pair
+is then proved by the true Jaccard similarity of shingles of PROOF_SHINGLE characters. Short shingles bear a typo
+better, long ones find fewer strangers: hence two lengths. Two texts whose numbers differ are never near: "What is 12 +
+5?" is another question than "What is 13 + 5?". What it leaves out: paraphrases, and the MinHash itself."""
 
 from __future__ import annotations
 
@@ -20,8 +19,8 @@ BAND_ROWS = 4
 PERMUTATIONS = BANDS * BAND_ROWS
 SEED = 20_261_122
 THRESHOLD = 0.7
-"""Least Jaccard similarity of near-duplicates. Of single edits (typo, two words swapped, a word left out, a greeting put
-before) to questions of banking77, 98 % stay above it; of its unrelated questions 3 % have another one as near."""
+"""Least Jaccard similarity of near-duplicates. Of single edits (typo, two words swapped, a word left out, a greeting
+put before) to questions of banking77, 98 % stay above it; of its unrelated questions 3 % have another one as near."""
 
 _TEMPLATE_ROWS = 50
 _TEMPLATE_SAMPLE = 5000

@@ -123,15 +123,12 @@ class Report(_Frozen):
     """Everything that a preflight found. `model` is '' where no model could be read (then `model_problem` says why and
     nothing about tokens was checked). `figures` are tables that a screen shows besides, each a list of objects:
 
-        languages      {"side": "input" | "answer", "language" (ISO 639-1), "rows", "share"}
-        labels         {"label", "rows", "share"}, the most frequent first
-        personal-data  {"kind" (as in the placeholder, "EMAIL"), "name" ("E-mail address"), "rows", "found"}
-        secrets        the same
-        bias           {"kind", "group", "rows", "share", "tone", "tone_rest", "tone_low", "tone_high", "labels"}: `tone` the mean
-                       tone (-1 to 1) of rows with the group's terms, then of the rest, and the 95 % interval of the
-                       difference; `labels` a list of {"label", "share", "rest", "low", "high", "effect"}, the largest
-                       differences of shares first, with 95 % interval and Cohen's h
-    """
+        languages      {"side": "input" | "answer", "language" (ISO 639-1), "rows", "share"} labels         {"label",
+        "rows", "share"}, the most frequent first personal-data  {"kind" (as in the placeholder, "EMAIL"), "name"
+        ("E-mail address"), "rows", "found"} secrets        the same bias           {"kind", "group", "rows", "share",
+        "tone", "tone_rest", "tone_low", "tone_high", "labels"}: `tone` the mean tone (-1 to 1) of rows with the group's
+        terms, then of the rest, and the 95 % interval of the difference; `labels` a list of {"label", "share", "rest",
+        "low", "high", "effect"}, the largest differences of shares first, with 95 % interval and Cohen's h"""
 
     rows: int
     splits: Mapping[str, int]

@@ -4,6 +4,7 @@
     gender/female: she, her, woman, women       the terms of one group of one kind
     gender/male: he, him, his, man, men
     swap gender: she = he, woman = man           terms that counterfactual copies exchange, both ways
+    never: American Express                      phrases in which no term counts
 
 Terms are whole words or several words, case does not count. What it leaves out: other languages than English, names of
 people, and words whose sense only a reader can tell ("white", "old", "straight").
@@ -54,15 +55,19 @@ nationality/foreign: immigrant, immigrants, refugee, refugees, migrant, migrants
 swap nationality: American = Mexican, Americans = Mexicans, German = Nigerian, Germans = Nigerians, Germany = Nigeria, India = Russia, Indian = Russian, Indians = Russians
 
 disability/disabled: disabled, disability, disabilities, wheelchair, blind person, blind people, visually impaired, deaf, hearing impaired, autistic, autism, dyslexic, dyslexia, Down syndrome, cerebral palsy, mental illness, mentally ill, bipolar, schizophrenic, schizophrenia
+
+never: American Express, German shepherd, Chinese checkers, Indian Ocean, Indian summer, Arab Emirates
 """  # noqa: E501
 
 
 @dataclass(frozen=True)
 class Terms:
-    """`groups`: terms (no capitals) by (kind, group); `swaps`: by kind, each term with the one that replaces it."""
+    """`groups`: terms (no capitals) by (kind, group); `swaps`: by kind, each term with the one that replaces it;
+    `never`: phrases in which no term counts."""
 
     groups: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     swaps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    never: frozenset[str] = frozenset()
 
 
 def parse_terms(text: str) -> Terms:
@@ -71,6 +76,7 @@ def parse_terms(text: str) -> Terms:
         raise BadSpec(f"The list of identity terms is longer than {_LIMIT:,} characters: leave some out.")
     groups: dict[tuple[str, str], frozenset[str]] = {}
     swaps: dict[str, dict[str, str]] = {}
+    never: set[str] = set()
     for number, line in enumerate((text.strip() or BUILT_IN).splitlines(), start=1):
         line = line.split("#", 1)[0].strip()
         if not line:
@@ -80,13 +86,15 @@ def parse_terms(text: str) -> Terms:
         words = [" ".join(word.split()) for word in rest.split(",") if word.strip()]
         if not colon or not words:
             raise BadSpec(_wrong(number))
-        if kind.startswith("swap ") and not slash:
+        if head.strip() == "never":
+            never |= {word.casefold() for word in words}
+        elif kind.startswith("swap ") and not slash:
             swaps.setdefault(kind.removeprefix("swap ").strip(), {}).update(_pairs(words, number))
         elif _NAME.fullmatch(kind) and _NAME.fullmatch(group):
             groups[kind, group] = groups.get((kind, group), frozenset()) | {word.casefold() for word in words}
         else:
             raise BadSpec(_wrong(number))
-    return Terms(groups, swaps)
+    return Terms(groups, swaps, frozenset(never))
 
 
 def _pairs(words: list[str], number: int) -> dict[str, str]:
@@ -100,4 +108,5 @@ def _pairs(words: list[str], number: int) -> dict[str, str]:
 
 
 def _wrong(number: int) -> str:
-    return f"Line {number} of the identity terms is neither 'kind/group: term, term' nor 'swap kind: term = term'."
+    known = "'kind/group: term, term', 'swap kind: term = term' and 'never: phrase'"
+    return f"Line {number} of the identity terms is none of {known}."

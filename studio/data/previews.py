@@ -34,6 +34,7 @@ class Preview:
     notes: tuple[str, ...]
     guessed: Columns | None
     splits: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ def _preview(table: Table, limit: int, task: str) -> Preview:
     rows = tuple(tuple(_cell(row.values.get(name)) for name in shown) for row in first if isinstance(row, Row))
     guessed = guess_columns(table.columns, task)
     splits = tuple(getattr(table, "splits", ()))
-    return Preview(nested_columns(table), rows, table.format, table.encoding, tuple(notes), guessed, splits)
+    return Preview(
+        nested_columns(table), rows, table.format, table.encoding, tuple(notes), guessed, splits, table.path.name
+    )
 
 
 def _trial(table: Table, project: Project | None, name: str, columns: Columns | None) -> Trial:

@@ -257,9 +257,10 @@ def story_html(studio: Studio, example_id: str) -> str:
 
 
 def lineage_of(studio: Studio, chosen: str | None, snapshot: str) -> str:
-    """Where the snapshot looked at comes from and what was trained on it."""
-    if not snapshot or not chosen:
+    """Where the snapshot looked at comes from and what was trained on it. One of another project is not told of: the
+    change to this project is still on its way."""
+    if snapshot not in [item.id for item in list_snapshots(studio.db, chosen or "")]:
         return empty(
             "Nothing to trace", "Who answered the rows of a snapshot, and what was trained on it, appears here."
         )
-    return lineage_html(of_snapshot(studio.db, snapshot, chosen))
+    return lineage_html(of_snapshot(studio.db, snapshot, chosen or None))

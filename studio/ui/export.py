@@ -78,7 +78,7 @@ def layout(name: str, snapshot: gr.State | None = None, button: str = "Export", 
             shape = gr.Dropdown(label="Write as", choices=_SHAPES, value="messages", min_width=180)
             kind = gr.Dropdown(label=kind_label, choices=_KINDS, value=".jsonl", min_width=180)
             export = gr.Button(button, variant="primary", scale=0, min_width=170)
-        url = gr.Textbox(visible=False)
+        url = gr.Textbox(label="Download address", visible=False)
         account = gr.HTML()
         with gr.Accordion("Push to the Hub", open=False, elem_id=f"{name}-hub"):
             gr.HTML(_HUB)

@@ -82,7 +82,7 @@ def no_file() -> str:
 def preview_html(found: Preview, trial: Trial | None = None) -> str:
     """A file before it is imported: how it would be read, some examples, what to know about it, and its first rows."""
     notes = "".join(notice("warn", note) for note in found.notes)
-    kind = " · ".join(text(part) for part in (found.format, found.encoding) if part)
+    kind = " · ".join(text(part) for part in (found.name, found.format, found.encoding) if part)
     shown = found.columns[: len(found.rows[0])] if found.rows else found.columns
     rows = [[_short(cell, 160) for cell in row] for row in found.rows[:_SHOWN_ROWS]]
     raw = table(shown, rows)

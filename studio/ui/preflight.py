@@ -144,8 +144,6 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     gr.on(
         [tab.select, frame.project.change], lambda *now: target_menu(studio, *now), asked[:2], parts.target, **REFRESH
     )
-    frame.project.change(lambda: View(), None, parts.view, **REFRESH)
-    parts.target.change(lambda: View(), None, parts.view, **REFRESH)
     gr.on([tab.select, frame.project.change, parts.target.change], on_show, asked, parts.live, **REFRESH)
 
 
@@ -180,10 +178,11 @@ def check(studio: Studio, target: Target, base_model: str, length: float | None)
 
 def act(studio: Studio, target: Target, view: View, wanted: Act) -> View:
     """Do what was clicked; what of the report is open afterwards. Raises BadInput, Conflict, NotFound, NotAllowed."""
+    view = view.for_data(target)
     if wanted.act == "open":
-        return View() if view.finding == wanted.finding else View(wanted.finding)
+        return View(-1 if view.finding == wanted.finding else wanted.finding, of=target)
     if wanted.act == "turn":
-        return View(wanted.finding, wanted.page)
+        return View(wanted.finding, wanted.page, of=target)
     if wanted.act in ("change", "cancel"):
         return replace(view, editing=wanted.row if wanted.act == "change" else "")
     if wanted.act == "undo":
@@ -244,7 +243,8 @@ def shown(
     """Values of `_Parts.live`; while a check runs, a tick leaves all but its progress as it is."""
     if not project_id:
         return ["", *_buttons(False), NO_PROJECT, "", View()]
-    look = look_at(studio.db, studio.workspace, Target(project_id, snapshot or ""))
+    target = Target(project_id, snapshot or "")
+    look, view = look_at(studio.db, studio.workspace, target), view.for_data(target)
     running = look.state == "running"
     if running and ticking:
         return [state_html(look), *_buttons(True), gr.skip(), gr.skip(), gr.skip()]

@@ -7,12 +7,12 @@ components.preflight_figures.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storage.records import Project
 from studio.contract.preflight import CHECKS, Finding, Report
 from studio.data.repairing import Repair
-from studio.jobs.preflighting import Look
+from studio.jobs.preflighting import Look, Target
 from studio.ui.components.html import bar, chip, count, empty, moment, notice, text
 from studio.ui.components.preflight_figures import figure_tables, histogram, shown_rows
 from studio.ui.preflight_rows import RowsPage, rows_html
@@ -45,11 +45,18 @@ NO_PROJECT = empty("No project chosen", "Choose one above, or create one in the 
 
 @dataclass(frozen=True)
 class View:
-    """What of a report is open: a finding's place (-1 for none), the page of its rows, the example being edited."""
+    """What of a report is open: a finding's place (-1 for none), the page of its rows, the example being edited; and
+    `of` which data, None before any was shown."""
 
     finding: int = -1
     page: int = 1
     editing: str = ""
+    of: Target | None = None
+
+    def for_data(self, target: Target) -> View:
+        """The same for the data that it is of; all closed for other data. So a refresh that comes late, behind a change
+        of project, closes nothing that was opened meanwhile."""
+        return replace(self, of=target) if self.of in (None, target) else View(of=target)
 
 
 def steps_since(look: Look, steps: Sequence[Repair]) -> list[Repair]:

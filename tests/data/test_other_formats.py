@@ -200,9 +200,15 @@ def test_encodings_are_read_and_a_guess_is_said(tmp_path: Path, encoding: str, e
     assert any("guess" in note for note in open_rows(path).notes) == (encoding in ("cp1252", "utf-16-le"))
 
 
-def test_a_preview_tells_the_shape_its_parts_and_what_would_become_of_the_rows(tmp_path: Path, project: Project) -> None:
+def test_a_preview_tells_the_shape_its_parts_and_what_would_become_of_the_rows(
+    tmp_path: Path, project: Project
+) -> None:
     path = tmp_path / "a.jsonl"
-    given = [{"instruction": "i", "input": "c", "output": "o"}, {"instruction": "", "output": "x"}, {"instruction": "j"}]
+    given = [
+        {"instruction": "i", "input": "c", "output": "o"},
+        {"instruction": "", "output": "x"},
+        {"instruction": "j"},
+    ]
     path.write_text("\n".join(map(json.dumps, given)))
     seen, trial = preview_import(path, project)
     assert (trial.shape, trial.taken, trial.labeled, trial.rejected) == ("alpaca", 2, 1, 1)
@@ -237,9 +243,7 @@ def test_without_the_hub_there_is_one_sentence_within_seconds() -> None:
     assert time.monotonic() - start < 10
 
 
-def test_a_data_set_of_the_hub_is_streamed(
-    tmp_path: Path, db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_data_set_of_the_hub_is_streamed(tmp_path: Path, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     (tmp_path / "set").mkdir()
     table = pa.table({"text": ["a", "b"], "label": ["x", "y"]})

@@ -167,8 +167,9 @@ def test_no_tab_is_seen_or_acts_for_less_than_the_table_says(town: Town) -> None
 @pytest.mark.parametrize("who", list(ROLES))
 def test_the_page_of_a_role_has_its_tabs_and_its_events_only(town: Town, who: str) -> None:
     config = town.ask(who, "GET", "/config").json()
-    tabs = {part["props"]["label"] for part in config["components"] if part["type"] == "tabitem"}
-    assert tabs == {name for name, tab in TABS.items() if may(User(who, ROLES[who]), tab.role)}
+    ids = {name.lower() for name in TABS}  # tabs within a tab have ids of their own
+    found = [part["props"] for part in config["components"] if part["type"] == "tabitem"]
+    assert {tab["label"] for tab in found if tab.get("id") in ids} == {name for name, tab in TABS.items() if may(User(who, ROLES[who]), tab.role)}
     asked = roles_of(page_of(town))
     ids = {part["id"] for part in config["components"]} | {page_of(town)._id}
     for event in config["dependencies"]:
