@@ -105,7 +105,7 @@ def warm(db: Database, project_id: str) -> None:
 
 
 def put_back(db: Database, user: User, project_id: str, example_ids: Sequence[str]) -> int:
-    """Put labeled, dropped, skipped and flagged examples back into the queue; their acts stay as revisions. How many were.
+    """Put labeled, dropped, skipped and flagged examples back into the queue; their acts stay. How many were.
 
     An answer is sent back to whoever takes the example next; a skip or a flag is taken back. Raises BadInput,
     NotAllowed, NotFound.

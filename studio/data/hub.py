@@ -71,7 +71,8 @@ def parse_hub_name(text: str, split: str = "") -> HubName:
     parts = name.strip("/").split("/")
     repo, config = "/".join(parts[:2]), "/".join(parts[2:])
     given = split.strip() or own
-    if name.startswith("/") or not is_hub_id(repo) or (config and not _WORD.fullmatch(config)) or (given and not _WORD.fullmatch(given)):
+    words = all(_WORD.fullmatch(word) for word in (config, given) if word)
+    if name.startswith("/") or not is_hub_id(repo) or not words:
         raise BadFile(f"'{text[:80]}' is no name of a data set: write OWNER/NAME, or OWNER/NAME/CONFIG.")
     return HubName(repo, config, given)
 

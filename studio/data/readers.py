@@ -135,4 +135,3 @@ def _refuse_foreign(path: Path, ending: str) -> None:
         raise BadFile(f"{path.name} is not CSV but JSON: give it the ending .jsonl (one object a line) or .json.")
     if ending in (".jsonl", ".ndjson") and start.startswith(b"["):
         raise BadFile(f"{path.name} holds a JSON array, not one object a line: give it the ending .json.")
-

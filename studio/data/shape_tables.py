@@ -51,6 +51,8 @@ def _prompt_completion(look: Look) -> Bound:
 
 def _alpaca(look: Look) -> Bound:
     asked, given, said = look.first("instruction"), look.first("input"), look.first("output", "response")
+    if look.task == "multi-label":
+        said = look.first("labels") or said
     if asked is None or said is None or look.task == "preference":
         raise look.lacks("Alpaca", "the columns instruction, input and output")
     columns = _aside(look, Columns(asked, said, given))
@@ -266,7 +268,8 @@ def _seems_preference(look: Look) -> bool:
 
 
 def _seems_alpaca(look: Look) -> bool:
-    return look.has("instruction", "output") and _answers(look, "output")
+    listed = look.task == "multi-label" and look.has("labels")  # as our own export lists them beside the output
+    return look.has("instruction", "output") and (listed or _answers(look, "output"))
 
 
 def _seems_prompt(look: Look) -> bool:

@@ -150,7 +150,7 @@ def _told(group: _Group, rows: Rows, tones: np.ndarray, tests: int) -> str:
         if abs(shown.effect) >= _LEAST_EFFECT and strict.low * strict.high > 0:
             return (
                 f"{head}'{label[:60]}' is the label of {percent(shown.share)} of them and {percent(shown.rest)} "
-                f"of the rest (difference {_points(shown.low)} to {_points(shown.high)} points, h = {shown.effect:.2f})."
+                f"of the rest ({_points(shown.low)} to {_points(shown.high)} points, h = {shown.effect:.2f})."
             )
     strict_tone = _tones(group.rows, tones, _LEVEL / tests)
     if group.tones and strict_tone and strict_tone[2] * strict_tone[3] > 0:

@@ -27,7 +27,7 @@ from studio.contract.preflight import (
     PreflightSpec,
     Report,
 )
-from studio.errors import BadModel
+from studio.errors import BadModel, BadSpec
 from studio.preflight.bias import check_bias
 from studio.preflight.duplicates import check_duplicates
 from studio.preflight.encoding import check_encoding
@@ -145,6 +145,9 @@ def _one(pulse: _Pulse, message: str, check: Callable[[Beat], Checked]) -> Check
         return check(pulse.beat)
     except OSError:
         raise
+    except BadSpec as error:
+        pulse.warn(str(error))
+        return Checked()
     except Exception as error:
         # One broken check must not hide what the others found; the log has the traceback.
         traceback.print_exc()

@@ -47,8 +47,8 @@ _FORMS: dict[str, str] = {
 }
 _KNOWN = {kind: re.compile(form) for kind, form in _FORMS.items()}
 _HINT = re.compile(
-    r"PRIVATE KEY|A[KSRIBC][IODC]A[A-Z0-9]|AIza|ya29\.|GOCSPX|gh[pousr]_|github_pat_|glpat-|xox|hooks\.slack|sk-|[srp]k_"
-    r"|whsec_|hf_|npm_|pypi-|SG\.|SK[0-9a-f]{8}|AC[0-9a-f]{8}|:AA|AccountKey|SharedAccessKey|eyJ|://[^\s/]*@"
+    r"PRIVATE KEY|A[KSRIBC][IODC]A[A-Z0-9]|AIza|ya29\.|GOCSPX|gh[pousr]_|github_pat_|glpat-|xox|hooks\.slack|sk-"
+    r"|[srp]k_|whsec_|hf_|npm_|pypi-|SG\.|SK[0-9a-f]{8}|AC[0-9a-f]{8}|:AA|AccountKey|SharedAccessKey|eyJ|://[^\s/]*@"
     r"|(?i:key|secret|token|passw|pwd|credential|bearer)"
 )
 """One of these stands in every text that the forms below can match: most texts are done with after it."""
@@ -57,8 +57,8 @@ _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:/@\"'<>]{0,64}:(?P<val
 _BEARER = re.compile(r"\b[Bb]earer\s+(?P<value>[A-Za-z0-9_~+/=.-]{20,})")
 _ASSIGNED = re.compile(
     r"(?i)(?<![a-z])(?:[a-z0-9]{1,30}[_.-]){0,4}(?:api[_ -]?key|access[_ -]?key(?:[_ -]?id)?|"
-    r"secret(?:[_ -]?(?:access[_ -]?)?key)?|client[_ -]?secret|(?:access|auth|api|refresh|session|id|private|bot)[_ -]?token"
-    r"|token|encryption[_ -]?key|private[_ -]?key)"
+    r"secret(?:[_ -]?(?:access[_ -]?)?key)?|client[_ -]?secret|(?:access|auth|api|refresh|session|id|private|bot)"
+    r"[_ -]?token|token|encryption[_ -]?key|private[_ -]?key)"
     r"[\"']?\s*(?::=|[:=]|=>|\bis\b)\s*[\"'`]?(?P<value>[A-Za-z0-9_\-+/=.~]{12,256})"
 )
 _PASSWORD = re.compile(
