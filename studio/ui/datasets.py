@@ -146,23 +146,27 @@ def _wire_freeze(studio: Studio, frame: Frame, tab: gr.Tab, form: _Form, looked:
         return _listed(studio, chosen, opened(event))
 
     def on_show(chosen: str | None, snapshot: str) -> list[object]:
-        return _listed(studio, chosen, snapshot)
+        return [*_listed(studio, chosen, snapshot), ""]
 
     asked = [frame.project, looked.snapshot, form.validation, form.test, form.seed, form.stratify, form.grouping]
     form.freeze.click(on_freeze, asked, [*state, *listed], api_visibility="private", show_progress="hidden")
     form.cancel.click(_cancel, form.work, None, **QUICK)
     form.cards.open(on_open, frame.project, listed, **QUICK)
-    gr.on([tab.select, frame.project.change], on_show, [frame.project, looked.snapshot], listed, **REFRESH)
-    frame.project.change(lambda: "", None, form.account, **REFRESH)
+    shown = [*listed, form.account]
+    gr.on([tab.select, frame.project.change], on_show, [frame.project, looked.snapshot], shown, **REFRESH)
 
 
 def _wire_looks(studio: Studio, frame: Frame, looked: _Looked) -> None:
-    @told
     def on_rows(snapshot: str, split: str, page: float, words: str | None) -> str:
-        return page_html(studio, snapshot, split, max(1, int(page or 1)), (words or "").strip())
+        return rows_of(studio, snapshot, split, max(1, int(page or 1)), words)
 
-    def on_head(chosen: str | None, snapshot: str) -> list[object]:
-        return [head_of(studio, chosen, snapshot), gr.Button(visible=bool(snapshot)), ""]
+    def on_first(snapshot: str, split: str, words: str | None) -> list[object]:
+        return [rows_of(studio, snapshot, split, 1, words), 1]
+
+    # One event for all that a snapshot changes: a page pays for each event that it has.
+    def on_snapshot(chosen: str | None, snapshot: str, split: str, words: str | None) -> list[object]:
+        head = [head_of(studio, chosen, snapshot), gr.Button(visible=bool(snapshot)), ""]
+        return [*head, *on_first(snapshot, split, words), lineage_of(studio, chosen, snapshot)]
 
     def on_verify(snapshot: str) -> Iterator[str]:
         work = Work(lambda own: _verify(studio, snapshot, own), "The check failed")
@@ -179,14 +183,15 @@ def _wire_looks(studio: Studio, frame: Frame, looked: _Looked) -> None:
         return lineage_of(studio, chosen, snapshot)
 
     at = [frame.project, looked.snapshot]
-    looked.snapshot.change(on_head, at, [looked.head, looked.verify, looked.checked], **REFRESH)
-    shown = [looked.snapshot.change, looked.split.change, looked.page.change, looked.words.change]
-    gr.on(shown, on_rows, [looked.snapshot, looked.split, looked.page, looked.words], looked.rows, **REFRESH)
-    again = [looked.snapshot.change, looked.split.change, looked.words.change]
-    gr.on(again, lambda: 1, None, looked.page, **REFRESH)
+    head, first = [looked.head, looked.verify, looked.checked], [looked.rows, looked.page]
+    asked = [looked.split, looked.words]
+    looked.snapshot.change(on_snapshot, [*at, *asked], [*head, *first, looked.lineage], **REFRESH)
+    gr.on([looked.split.input, looked.words.input], on_first, [looked.snapshot, *asked], first, **REFRESH)
+    turned = [looked.snapshot, looked.split, looked.page, looked.words]
+    looked.page.input(on_rows, turned, looked.rows, **REFRESH)
     looked.verify.click(on_verify, looked.snapshot, looked.checked, api_visibility="private", show_progress="hidden")
     looked.rows.open(on_story, None, looked.story, **QUICK)
-    gr.on([looked.origin.select, looked.snapshot.change], on_lineage, at, looked.lineage, **REFRESH)
+    looked.origin.select(on_lineage, at, looked.lineage, **REFRESH)
 
 
 def _freeze(
@@ -235,6 +240,14 @@ def head_of(studio: Studio, chosen: str | None, snapshot: str) -> str:
         return head_html(found[0], read_manifest(studio.workspace, snapshot))
     except StudioError as error:
         return head_html(found[0], {}) + notice("bad", str(error))
+
+
+def rows_of(studio: Studio, snapshot: str, split: str, page: int, words: str | None) -> str:
+    """A page of a split, or why there is none to see."""
+    try:
+        return page_html(studio, snapshot, split, page, (words or "").strip())
+    except StudioError as error:
+        return notice("bad", str(error))
 
 
 def page_html(studio: Studio, snapshot: str, split: str, page: int, words: str = "") -> str:

@@ -126,16 +126,22 @@ def _wire_file(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
         yield work.html(lambda report: started_html(url, report))
 
     @least("admin")
-    def on_project(chosen: str | None, shape: str) -> gr.Dropdown:
-        return shape_menu(studio, chosen, shape)
+    def on_project(chosen: str | None, shape: str) -> list[object]:
+        return [shape_menu(studio, chosen, shape), *_nothing_said()]
+
+    @least("admin")
+    def on_shape(shape: str, kind: str) -> list[object]:
+        return [kinds_for(shape, kind), *_nothing_said()]
 
     started = parts.export.click(on_export, asked, [parts.url, parts.account], **QUICK)
     started.success(None, parts.url, None, js=_DOWNLOAD)
     started.success(on_account, [*asked, parts.url], parts.account, api_visibility="private", show_progress="hidden")
-    gr.on([tab.select, frame.project.change], on_project, [frame.project, parts.shape], parts.shape, **REFRESH)
-    parts.shape.input(least("admin")(kinds_for), [parts.shape, parts.kind], parts.kind, **QUICK)
-    changes = [parts.shape.change, parts.kind.change, parts.snapshot.change, frame.project.change]
-    gr.on(changes, least("admin")(lambda: ""), None, parts.account, **REFRESH)
+    # What was said of another choice is taken away with as few events as can be: a page pays for each of them.
+    said, pages = [parts.account, parts.confirm, parts.question], [tab.select, frame.project.change]
+    gr.on(pages, on_project, [frame.project, parts.shape], [parts.shape, *said], **REFRESH)
+    parts.shape.input(on_shape, [parts.shape, parts.kind], [parts.kind, *said], **QUICK)
+    others = [parts.kind.input, parts.repo.input, parts.private.input, parts.snapshot.change]
+    gr.on(others, least("admin")(_nothing_said), None, said, **REFRESH)
 
 
 def _wire_hub(studio: Studio, frame: Frame, parts: Parts) -> None:
@@ -165,8 +171,10 @@ def _wire_hub(studio: Studio, frame: Frame, parts: Parts) -> None:
     shown = [parts.confirm, parts.question, parts.token, parts.sent, parts.work]
     parts.send.click(on_send, [*named, parts.token], shown, api_visibility="private", show_progress="hidden")
     parts.back.click(least("admin")(closed), None, [parts.confirm, parts.question], **QUICK)
-    changes = [parts.repo.change, parts.private.change, parts.shape.change, frame.project.change, parts.snapshot.change]
-    gr.on(changes, least("admin")(closed), None, [parts.confirm, parts.question], **REFRESH)
+
+
+def _nothing_said() -> list[object]:
+    return ["", gr.Row(visible=False), ""]
 
 
 def goods_of(chosen: str | None, snapshot: str) -> Goods:

@@ -66,7 +66,7 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     """Lay the tab out and wire it."""
     parts = _layout()
     _wire(studio, frame, tab, parts)
-    _wire_words(studio, frame, tab, parts)
+    _wire_words(studio, frame, parts)
 
 
 def _layout() -> _Parts:
@@ -131,6 +131,12 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_show(chosen: str | None, snapshot: str, view: View) -> list[object]:
         return shown(studio, chosen, snapshot, view)
 
+    def on_page(chosen: str | None, snapshot: str, view: View) -> list[object]:
+        known = [one.id for one in list_snapshots(studio.db, chosen)] if chosen else []
+        current = snapshot if snapshot in known else ""
+        menu = target_menu(studio, chosen, current)
+        return [menu, *shown(studio, chosen, current, view), *words_of(studio, chosen)]
+
     asked = [frame.project, parts.target, parts.view]
     given = [frame.project, parts.target, parts.base_model, parts.length]
     started = parts.check.click(on_check, given, parts.live, api_visibility="private")
@@ -141,20 +147,18 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
         place.act(on_act, asked, parts.live, **QUICK)
         place.act(_leave, None, frame.tabs, **QUICK)
     parts.timer.tick(on_tick, asked, parts.live, **POLL)
-    gr.on(
-        [tab.select, frame.project.change], lambda *now: target_menu(studio, *now), asked[:2], parts.target, **REFRESH
-    )
-    gr.on([tab.select, frame.project.change, parts.target.change], on_show, asked, parts.live, **REFRESH)
+    page = [parts.target, *parts.live, parts.terms, parts.allowed]
+    gr.on([tab.select, frame.project.change], on_page, asked, page, **REFRESH)
+    parts.target.input(on_show, asked, parts.live, **REFRESH)
 
 
-def _wire_words(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
+def _wire_words(studio: Studio, frame: Frame, parts: _Parts) -> None:
     @told
     def on_save(chosen: str | None, terms: str, allowed: str) -> None:
         save_preflight_settings(studio.db, current_user(), _named(chosen), terms, allowed)
         say("Saved: the next check uses these words.")
 
     words = [parts.terms, parts.allowed]
-    gr.on([tab.select, frame.project.change], lambda chosen: words_of(studio, chosen), frame.project, words, **REFRESH)
     parts.save.click(on_save, [frame.project, *words], None, **QUICK).success(
         lambda chosen: words_of(studio, chosen), frame.project, words, **REFRESH
     )

@@ -52,8 +52,9 @@ def test_a_project_is_exported_in_a_shape_that_leaves_rows_out(page: Page, tmp_p
 
 def test_a_cancelled_import_says_the_truth(page: Page, tmp_path: Path) -> None:
     create_project(page, "Cancelled")
-    upload = tmp_path / "many.csv"
-    upload.write_text("prompt\n" + "".join(f"question number {i}\n" for i in range(400_000)), encoding="utf-8")
+    upload = tmp_path / "many.jsonl"  # conversations are read row by row, which leaves the time to cancel
+    rows = (f'{{"messages": [{{"role": "user", "content": "question number {i}"}}]}}\n' for i in range(300_000))
+    upload.write_text("".join(rows), encoding="utf-8")
     open_tab(page, "Data")
     page.locator("#data-file input[type=file]").set_input_files(upload)
     page.get_by_role("heading", name="Preview").wait_for()
