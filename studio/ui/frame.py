@@ -16,11 +16,13 @@ QUICK: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private"}
 Through Gradio's queue all the same: past it (`queue=False`) version 6.31 shows neither an error's sentence nor a toast.
 """
 
-REFRESH: dict[str, Any] = {**QUICK, "trigger_mode": "always_last", "show_progress": "hidden"}
-"""For events that show anew what has changed: the last trigger counts. With Gradio's default for several triggers, one
-that comes while a slower one is at work would be dropped, and the screen would keep what was true before."""
+REFRESH: dict[str, Any] = {**QUICK, "trigger_mode": "multiple", "show_progress": "hidden"}
+"""For events that show anew what has changed: every trigger is sent. With Gradio's default for several triggers, one that
+comes while a slower one is at work would be dropped, and the screen would keep what was true before. Its "always_last"
+is no way out: in version 6.31 events that overlap then send each other again without end, and the page freezes.
+"""
 
-POLL: dict[str, Any] = {**REFRESH, "queue": False}
+POLL: dict[str, Any] = {**REFRESH, "trigger_mode": "once", "queue": False}
 """For a timer's events: past the queue, which would cost the browser more, as nobody is told anything by them."""
 
 
