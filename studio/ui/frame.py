@@ -17,9 +17,10 @@ Through Gradio's queue all the same: past it (`queue=False`) version 6.31 shows 
 """
 
 REFRESH: dict[str, Any] = {**QUICK, "trigger_mode": "multiple", "show_progress": "hidden"}
-"""For events that show anew what has changed: every trigger is sent. With Gradio's default for several triggers, one that
-comes while a slower one is at work would be dropped, and the screen would keep what was true before. Its "always_last"
-is no way out: in version 6.31 events that overlap then send each other again without end, and the page freezes.
+"""For events that show anew what has changed: every trigger is sent. With Gradio's default for several triggers, one
+that comes while a slower one is at work would be dropped, and the screen would keep what was true before. Its
+"always_last" is no way out: in version 6.31 events that overlap then send each other again without end, and the page
+freezes.
 """
 
 POLL: dict[str, Any] = {**REFRESH, "trigger_mode": "once", "queue": False}

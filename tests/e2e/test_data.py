@@ -60,5 +60,6 @@ def test_a_cancelled_import_says_the_truth(page: Page, tmp_path: Path) -> None:
     page.get_by_role("heading", name="Preview").wait_for()
     page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_role("button", name="Cancel import").click()
-    expect(page.locator("#data-columns .notice")).to_contain_text("nothing was imported", timeout=60_000)
+    said = page.locator("#data-columns .notice", has_text="cancelled")
+    expect(said).to_contain_text("nothing was imported", timeout=60_000)
     expect(page.get_by_text("No examples yet")).to_be_visible()

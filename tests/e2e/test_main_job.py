@@ -62,7 +62,7 @@ def label_by_keyboard(page: Page, served: Served) -> None:
     page.get_by_role("button", name="Submit").click()
     expect(page.locator(".desk")).to_contain_text("All done here")
     desk = httpx.get(f"{served.url}/api/label/desk", params={"project": chosen_project(page)}, trust_env=False).json()
-    assert desk["counts"] == {"todo": 0, "labeled": 62, "skipped": 1, "flagged": 1, "mine": 0}
+    assert desk["counts"] == {"todo": 0, "labeled": 62, "skipped": 1, "flagged": 1, "dropped": 0, "mine": 0}
 
 
 def chosen_project(page: Page) -> str:
