@@ -152,6 +152,12 @@ def _add_data_commands(verbs: Any) -> None:
         load.add_argument(f"--{option}", metavar="COLUMN", help=f"column of answer {option.upper()} of a preference")
     load.add_argument("--priority", metavar="COLUMN", help="column of numbers, the highest is labeled first")
     load.add_argument("--group", metavar="COLUMN", help="column of names (customer, document) kept in one split")
+    for option, text in (
+        ("tools", "what a conversation may call"),
+        ("margin", "how much better the better answer is, 1 to 3"),
+        ("reason", "why it is better"),
+    ):
+        load.add_argument(f"--{option}", metavar="COLUMN", help=f"column of {text}")
 
     snapshot = _command(verbs, "snapshot", snapshots.snapshot, "freeze a project's pairs; compare and check snapshots")
     snapshot.add_argument(

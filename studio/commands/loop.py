@@ -43,7 +43,10 @@ def projects(workspace: Workspace, flags: Namespace) -> Outcome:
 
 def import_rows(workspace: Workspace, flags: Namespace) -> Outcome:
     """`import`: a file into a project, with the account of it."""
-    named = {name: getattr(flags, name) for name in ("output", "context", "a", "b", "priority", "group")}
+    named = {
+        name: getattr(flags, name)
+        for name in ("output", "context", "a", "b", "priority", "group", "tools", "margin", "reason")
+    }
     if flags.input is None and any(named.values()):
         raise BadInput("Name the input column too: --input COLUMN.")
     columns = Columns(flags.input, **named) if flags.input else None
