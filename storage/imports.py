@@ -132,12 +132,15 @@ class ImportBatch:
         self._held[sql] = [table.slice(count)] if count < table.num_rows else []
 
     def _reserve(self) -> tuple[int, int]:
-        """The first of so many positions, and of so many numbers of annotations, as the rows can need."""
+        """What a row's place is added to for its position, and for its annotation's number. As many of both are drawn
+        as the rows can need.
+        """
         with self._db.write() as cursor:  # nobody else may draw a number in between
-            places = _counted(cursor, "SELECT coalesce(max(place), 0) + 1 FROM incoming")
+            least, most = _counted(cursor, "SELECT coalesce(min(place), 0), coalesce(max(place), 0) FROM incoming")
+            places = [most - least + 1]
             (position,) = _counted(cursor, "SELECT min(nextval('example_positions')) FROM range(?)", places)
             (number,) = _counted(cursor, "SELECT min(nextval('annotation_numbers')) FROM range(?)", places)
-        return position, number
+        return position - least, number - least
 
     def _write(
         self,

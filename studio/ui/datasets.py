@@ -186,9 +186,10 @@ def _wire_looks(studio: Studio, frame: Frame, looked: _Looked) -> None:
     head, first = [looked.head, looked.verify, looked.checked], [looked.rows, looked.page]
     asked = [looked.split, looked.words]
     looked.snapshot.change(on_snapshot, [*at, *asked], [*head, *first, looked.lineage], **REFRESH)
-    gr.on([looked.split.input, looked.words.input], on_first, [looked.snapshot, *asked], first, **REFRESH)
+    # `change` for what is typed: `input` is not sent for a text that was pasted.
+    gr.on([looked.split.input, looked.words.change], on_first, [looked.snapshot, *asked], first, **REFRESH)
     turned = [looked.snapshot, looked.split, looked.page, looked.words]
-    looked.page.input(on_rows, turned, looked.rows, **REFRESH)
+    looked.page.change(on_rows, turned, looked.rows, **REFRESH)
     looked.verify.click(on_verify, looked.snapshot, looked.checked, api_visibility="private", show_progress="hidden")
     looked.rows.open(on_story, None, looked.story, **QUICK)
     looked.origin.select(on_lineage, at, looked.lineage, **REFRESH)

@@ -52,6 +52,16 @@ def test_the_same_file_again_adds_nothing_even_after_corrections(
     assert count_examples(db, project.id) == Counts(todo=1, labeled=1, flagged=1)
 
 
+def test_examples_count_on_from_one_whatever_line_the_rows_begin_on(
+    tmp_path: Path, db: Database, project: Project
+) -> None:
+    table, more = tmp_path / "a.csv", jsonl(tmp_path / "b.jsonl", [{"input": "d"}, {"input": "e"}])
+    table.write_text("prompt,answer\na,1\nb,2\nc,3\n")
+    import_file(db, project.id, table)
+    import_file(db, project.id, more)
+    assert [example.position for example, _ in page_examples(db, project.id)] == [1, 2, 3, 4, 5]
+
+
 def test_an_answer_labels_the_example_that_waits(tmp_path: Path, db: Database, project: Project) -> None:
     import_file(db, project.id, jsonl(tmp_path / "a.jsonl", [{"input": "a"}, {"input": "b"}]))
     report = import_file(db, project.id, jsonl(tmp_path / "b.jsonl", [{"input": "a", "output": "1"}]))

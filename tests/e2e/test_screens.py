@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import Served, open_tab
 
-TABS = ("Projects", "Data", "Label", "Review", "Suggestions", "Team", "Datasets", "Train", "Compare", "People")
+TABS = ("Projects", "Data", "Label", "Review", "Suggestions", "Team", "Datasets", "Preflight", "Train", "Compare", "People")
 OUT = Path(__file__).parent / "out"
 
 
@@ -35,7 +35,7 @@ def show(page: Page, name: str) -> None:
     """Open a tab, through the overflow menu where the page is narrow."""
     tab = page.get_by_role("tab", name=name, exact=True)
     if not tab.is_visible():
-        page.locator(".overflow-menu > button").click()
+        page.locator(".overflow-menu > button").first.click()
         page.locator(".overflow-dropdown button", has_text=name).first.click()
     else:
         tab.click()
