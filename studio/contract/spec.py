@@ -18,20 +18,32 @@ SPEC_FILE = "spec.json"
 STARTER = "starter"
 """Name of the base model that comes with the package index: SmolLM2-135M-Instruct."""
 
+BASE_ENCODER = "starter-encoder"
+"""Name of the encoder that comes with the package index: all-MiniLM-L6-v2."""
+
+Family = Literal["causal", "seq2seq", "encoder"]
+Method = Literal["lora", "rslora", "dora", "pissa", "lora-plus", "vera", "ia3", "prompt", "qlora", "full"]
+Objective = Literal["sft", "dpo", "ipo", "kto"]
+
 
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class TrainSpec(_Spec):
-    """One fine-tuning run of a causal language model with LoRA.
+    """One fine-tuning run. What a method or family has no use for is left alone by it.
 
-    `snapshot` and `models` are folders; `base_model` is `starter`, a Hub id or a folder.
+    `snapshot` and `models` are folders; `base_model` is `starter`, `starter-encoder`, a Hub id or a folder. `family`
+    "auto": as the model's config says. `start_from`: the adapter or model folder of a finished run to go on from.
     """
 
     snapshot: Path
     models: Path
     base_model: str = Field(STARTER, min_length=1, max_length=500)
+    start_from: Path | None = None
+    family: Literal["auto", "causal", "seq2seq", "encoder"] = "auto"
+    method: Method = "lora"
+    objective: Objective = Field("sft", description="sft = learn the answers; dpo, ipo, kto = learn from preferences")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
 
@@ -45,6 +57,12 @@ class TrainSpec(_Spec):
     weight_decay: float = Field(0.0, ge=0, le=1)
     max_grad_norm: float = Field(1.0, gt=0, le=1000)
     max_length: int = Field(1024, ge=8, le=1_000_000, description="tokens a row, prompt and answer together")
+    overlong: Literal["leave-out", "cut-prompt"] = Field(
+        "leave-out", description="rows beyond max_length: left out, or their prompt cut from its start"
+    )
+    chat_template: str = Field(
+        "", max_length=20_000, description="Jinja template in place of the model's own; '' = own"
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1)
     neftune: float = Field(0.0, ge=0, le=100, description="noise on embeddings in training (5 is usual); 0 = none")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a target's weight spread over the vocabulary")
@@ -52,6 +70,17 @@ class TrainSpec(_Spec):
     lora_rank: int = Field(16, ge=1, le=1024)
     lora_alpha: float = Field(32.0, gt=0, le=4096)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str = Field(
+        "auto", max_length=1000, description="auto = by architecture; all-linear, attention, or names with commas"
+    )
+    lora_plus_ratio: float = Field(16.0, ge=1, le=1000, description="lora-plus: learning rate of B over that of A")
+    prompt_tokens: int = Field(20, ge=1, le=1000, description="prompt: virtual tokens learnt in front of the prompt")
+    beta: float = Field(0.1, gt=0, le=10, description="dpo, ipo, kto: how close to stay to the reference model")
+
+    packing: Literal["auto", "on", "off"] = Field("auto", description="several rows in one sequence, never mixed")
+    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile where it pays for itself")
+    gradient_checkpointing: Literal["auto", "on", "off"] = Field("auto", description="less memory, a third more time")
+    trackers: str = Field("", max_length=200, description="wandb, mlflow, trackio, with commas, when installed")
 
     evaluations: int = Field(8, ge=0, le=1000, description="validation passes over the whole run")
     keep: Literal["best", "last"] = Field("best", description="which adapter is kept: by validation loss, or the last")
@@ -72,7 +101,7 @@ class TrainSpec(_Spec):
         return max(1, -(-round(rows * self.epochs) // self.rows_per_step))
 
 
-TRAIN_FIELDS: frozenset[str] = frozenset(TrainSpec.model_fields) - {"snapshot", "models", "base_model"}
+TRAIN_FIELDS: frozenset[str] = frozenset(TrainSpec.model_fields) - {"snapshot", "models", "base_model", "start_from"}
 """Fields that a user may set (`--set field=value`)."""
 
 
