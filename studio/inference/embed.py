@@ -8,59 +8,26 @@ counts. What it leaves out: choosing texts and keeping vectors (studio.jobs.embe
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
-import traceback
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from studio.contract.embedding import TEXTS_FILE, EmbedSpec, read_embed_spec, vectors_file
+from studio.contract.embedding import TEXTS_FILE, read_embed_spec, vectors_file
 from studio.contract.events import EventWriter
-from studio.errors import BadSpec, StudioError
+from studio.contract.job import run_job
+from studio.errors import BadSpec
 
 _NICE = 10
 
 
-class _Stopped(BaseException):
-    """SIGTERM came; a BaseException so that no library on the way swallows it."""
-
-
 def main(argv: list[str]) -> int:
     """Run the embedding job of the folder named in `argv`; the exit code."""
-    if len(argv) != 1:
-        print("usage: python -m studio.inference.embed RUN_DIR", file=sys.stderr)
-        return 2
-    run_dir = Path(argv[0])
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        events = EventWriter(run_dir)
-    except OSError as error:
-        print(f"Cannot write to {run_dir}: {error.strerror or error}.", file=sys.stderr)
-        return 2
-    try:
-        _run(run_dir, read_embed_spec(run_dir), events)
-        events.write("done", state="done")
-        return 0
-    except _Stopped:
-        events.write("done", state="stopped")
-        return 0
-    except StudioError as error:
-        _fail(events, str(error), type(error).__name__)
-    except Exception as error:
-        # The last door of the process: the traceback goes to its log, one sentence to the screen.
-        traceback.print_exc()
-        full = getattr(error, "errno", None) == 28
-        _fail(events, "The disk is full: make room." if full else "Its log (log.txt) says why.", type(error).__name__)
-    finally:
-        events.close()
-    return 1
+    return run_job("studio.inference.embed", argv, _NICE, _run)
 
 
-def _run(run_dir: Path, spec: EmbedSpec, events: EventWriter) -> None:
-    os.nice(_NICE)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads spin and starve the others
+def _run(run_dir: Path, events: EventWriter) -> None:
+    spec = read_embed_spec(run_dir)
     events.write("state", state="loading", message="Loading the encoder")
     from studio.models.encoders import load_encoder
     from studio.models.quiet import be_quiet
@@ -102,15 +69,6 @@ def _write_vectors(path: Path, ids: list[str], vectors: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise _Stopped
-
-
-def _fail(events: EventWriter, message: str, kind: str) -> None:
-    events.write("error", message=message, kind=kind)
-    events.write("done", state="failed")
 
 
 if __name__ == "__main__":
