@@ -14,7 +14,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from studio.commands import Outcome, exporting, label, loop, preflight, review, snapshots, suggest, users
+from studio.commands import (
+    Outcome,
+    exporting,
+    label,
+    loop,
+    planning,
+    preflight,
+    review,
+    snapshots,
+    suggest,
+    sweeping,
+    users,
+)
+from studio.contract.methods import METHODS
 from studio.contract.spec import STARTER, TRAIN_FIELDS
 from studio.data import shapes
 from studio.data.exporting import SHAPES, SHAPES_BY_FILE
@@ -231,12 +244,31 @@ def _add_user_commands(verbs: Any) -> None:
 def _add_run_commands(verbs: Any) -> None:
     train = _command(verbs, "train", loop.train, "fine-tune a base model on a snapshot")
     train.add_argument("snapshot", metavar="SNAPSHOT")
-    train.add_argument("--model", default=STARTER, help="starter, a Hub id or a folder (default: %(default)s)")
-    fields = ", ".join(sorted(TRAIN_FIELDS))
-    train.add_argument("--set", action="extend", nargs="+", default=[], metavar="field=value", help=f"fields: {fields}")
+    _add_spec(train)
+    train.add_argument("--from", dest="from_run", metavar="RUN", help="go on from the weights of this finished run")
+    plan = _command(verbs, "plan", planning.plan, "what a run would do and take: peak memory, minutes, micro-batch")
+    plan.add_argument("snapshot", metavar="SNAPSHOT")
+    _add_spec(plan)
     resume = _command(verbs, "resume", loop.resume, "go on from a stopped run's last checkpoint")
     resume.add_argument("run_id", metavar="RUN")
-    for verb in (train, resume):
+    sweep = _command(verbs, "sweep", sweeping.sweep, "try settings, trial by trial; the lowest validation loss wins")
+    sweep.add_argument("words", nargs="+", metavar="SNAPSHOT", help="or: list; show, stop, resume or use, and a SWEEP")
+    _add_spec(sweep, method=False)
+    sweep.add_argument("--from", dest="from_run", metavar="RUN", help="each trial goes on from this finished run")
+    sweep.add_argument(
+        "--over",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="field=a,b,c",
+        help="what to try: values, or low..high",
+    )
+    sweep.add_argument("--trials", type=int, default=8, help="how many at the most (default: %(default)s)")
+    sweep.add_argument("--minutes", type=float, default=0, help="end after so many; 0 = no limit (default)")
+    sweep.add_argument("--seed", type=int, default=0)
+    sweep.add_argument("--no-prune", action="store_true", help="end no trial early")
+    sweep.add_argument("--keep-all", action="store_true", help="keep every trial's weights, not the best one's alone")
+    for verb in (train, resume, sweep):
         verb.add_argument("--detach", action="store_true", help="return at once; the run goes on")
     _command(verbs, "stop", loop.stop, "stop a run with a checkpoint").add_argument("run_id", metavar="RUN")
     _command(verbs, "runs", loop.runs, "list the runs")
@@ -249,6 +281,16 @@ def _add_run_commands(verbs: Any) -> None:
     compare.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: %(default)s)")
     compare.add_argument("--max-tokens", type=int, default=256, help="longest answer (default: %(default)s)")
     compare.add_argument("--seed", type=int, help="makes answers with a temperature repeatable")
+
+
+def _add_spec(verb: argparse.ArgumentParser, method: bool = True) -> None:
+    """The flags that say what is trained and how."""
+    models = "starter, starter-encoder, a Hub id or a folder (default: %(default)s)"
+    verb.add_argument("--model", default=STARTER, help=models)
+    if method:
+        verb.add_argument("--method", choices=METHODS, help="how (default: as the model and the rows suggest)")
+    fields = ", ".join(sorted(TRAIN_FIELDS))
+    verb.add_argument("--set", action="extend", nargs="+", default=[], metavar="field=value", help=f"fields: {fields}")
 
 
 def _command(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:

@@ -35,6 +35,11 @@ class Workspace:
         return self.root / "runs"
 
     @property
+    def sweeps(self) -> Path:
+        """Folders of sweeps; each holds its trials as run folders."""
+        return self.root / "sweeps"
+
+    @property
     def models(self) -> Path:
         """Starter models made ready to load."""
         return self.root / "models"

@@ -23,10 +23,11 @@ ROOMS: dict[str, set[str]] = {
     "storage": {"storage", "duckdb", "studio.errors"},
     "contract": {"studio.contract"},
     "models": {"studio.models", "studio.contract"} | TORCH_STACK,
-    "training": {"studio.training", "studio.models", "studio.contract", "datasets", "evaluate"} | TORCH_STACK,
+    "training": {"studio.training", "studio.models", "studio.contract", "datasets", "evaluate", "trl"} | TORCH_STACK,
     "evaluation": {"studio.evaluation", "studio.models", "studio.contract", "datasets", "evaluate"} | TORCH_STACK,
     "inference": {"studio.inference", "studio.models", "studio.contract"} | TORCH_STACK,
     "preflight": {"studio.preflight", "studio.models", "studio.contract"} | TORCH_STACK,
+    "sweeping": {"studio.sweeping", "studio.contract"},
     "data": {"studio.data", "storage", "studio.contract", "studio.models.hub", "studio.__version__"}
     | {"datasets", "huggingface_hub"},
     "labeling": {"studio.labeling", "storage", "studio.contract"},
@@ -187,7 +188,9 @@ def dangers(tree: ast.AST) -> Iterator[tuple[int, str]]:
         name = called(node)
         if name in ("eval", "exec", "compile", "os.system", "os.popen", "builtins.eval", "builtins.exec"):
             yield node.lineno, name
-        if name in ("torch.load", "joblib.load", "numpy.load", "np.load", "yaml.load", "marshal.loads"):
+        if name in ("torch.load", "joblib.load", "yaml.load", "marshal.loads"):
+            yield node.lineno, name
+        if name in ("numpy.load", "np.load") and "allow_pickle" not in {keyword.arg for keyword in node.keywords}:
             yield node.lineno, name
         for keyword in node.keywords:
             safe = isinstance(keyword.value, ast.Constant) and not keyword.value.value

@@ -46,16 +46,36 @@ def make_tokenizer(template: str | None = CHATML) -> Any:
     return tokenizer
 
 
+def make_bert_tokenizer() -> Any:
+    """A WordPiece tokenizer of about 200 tokens that puts [CLS] and [SEP] around a text."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    pieces.normalizer = normalizers.BertNormalizer()
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pieces.train_from_iterator(_TEXT, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special))
+    pieces.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", special.index("[CLS]")), ("[SEP]", special.index("[SEP]"))]
+    )
+    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=pieces, mask_token="[MASK]", **names)
+
+
 def make_model(
     folder: Path, family: str = "llama", template: str | None = CHATML, seed: int = 0, positions: int = 256
 ) -> Path:
-    """A random two-layer model ('llama', 'gpt2' or 'gemma2') with its tokenizer, saved to `folder`."""
+    """A random two-layer model with its tokenizer, saved to `folder`: a causal one ('llama', 'gpt2', 'qwen3', 'gemma',
+    'gemma2'), 't5' or 'bart' (seq2seq), or 'bert' (an encoder without a head)."""
     import torch
-    from transformers import AutoModelForCausalLM
+    import transformers
 
-    tokenizer = make_tokenizer(template)
+    kinds = {"t5": "AutoModelForSeq2SeqLM", "bart": "AutoModelForSeq2SeqLM", "bert": "AutoModel"}
+    tokenizer = make_bert_tokenizer() if family == "bert" else make_tokenizer(template if family not in kinds else None)
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(_config(family, len(tokenizer), tokenizer.eos_token_id, positions))
+    config = _config(family, len(tokenizer), tokenizer.eos_token_id or 0, positions)
+    model = getattr(transformers, kinds.get(family, "AutoModelForCausalLM")).from_config(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -67,6 +87,14 @@ def pairs(count: int, start: int = 0) -> list[tuple[str, str]]:
     return [
         (f"Where is {words[n % 5]} {n}?" + " Please." * (n % 4), f"The {words[n % 5]} left. " * (1 + n % 3) + str(n))
         for n in range(start, start + count)
+    ]
+
+
+def labeled(count: int, start: int = 0) -> list[tuple[str, str]]:
+    """Texts with one of three labels, which their words tell."""
+    words = ["kettle", "order", "Monday"]
+    return [
+        (f"Where is the {words[n % 3]}? " + "It is late. " * (n % 4), words[n % 3]) for n in range(start, start + count)
     ]
 
 
@@ -112,13 +140,36 @@ def _turns(question: str, answer: str, system: str) -> list[dict[str, str]]:
 
 
 def _config(family: str, vocabulary: int, eos: int, positions: int) -> Any:
+    import transformers as hf
     from transformers import Gemma2Config, GPT2Config, LlamaConfig
 
+    if family == "bert":
+        return hf.BertConfig(
+            vocab_size=vocabulary,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=positions,
+            pad_token_id=0,
+        )
     ends = {"vocab_size": vocabulary, "bos_token_id": None, "eos_token_id": eos, "pad_token_id": eos}
     if family == "gpt2":
         return GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=positions, **ends)
+    if family == "t5":
+        begin = ends | {"decoder_start_token_id": eos}
+        return hf.T5Config(d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, **begin)
+    if family == "bart":
+        sides = {f"{side}_{what}": 2 for side in ("encoder", "decoder") for what in ("layers", "attention_heads")}
+        widths = {"encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": positions}
+        return hf.BartConfig(
+            d_model=32, **sides, **widths, **(ends | {"bos_token_id": eos, "decoder_start_token_id": eos})
+        )
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "max_position_embeddings": positions}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
     if family == "gemma2":
         return Gemma2Config(head_dim=16, final_logit_softcapping=5.0, **shape, **heads, **ends)
+    if family in ("qwen3", "gemma"):
+        made = hf.Qwen3Config if family == "qwen3" else hf.GemmaConfig
+        return made(head_dim=16, **shape, **heads, **ends)
     return LlamaConfig(**shape, **heads, **ends)

@@ -13,15 +13,16 @@ from storage.records import Run
 from storage.runs import get_run, list_runs
 from studio.checkup import check_up
 from studio.commands import Outcome, opened
+from studio.commands.spec_flags import settings_of, with_method
 from studio.contract.chat import Message, conversation
 from studio.contract.events import Event
-from studio.contract.spec import TRAIN_FIELDS
 from studio.data.columns import Columns
 from studio.data.importing import ImportProgress, import_file
 from studio.data.readers import open_rows
 from studio.data.rows import Rejected, as_text
 from studio.errors import BadFile, BadInput, WorkspaceBusy
-from studio.jobs.engine import Question, Sampling, open_engine, where_to_run
+from studio.jobs.comparison import Pair, answer_pairs
+from studio.jobs.engine import Sampling, open_engine, where_to_run
 from studio.jobs.processes import ask_to_stop
 from studio.jobs.runs import follow_run, resume_run, start_run, stop_run, sync_runs
 from studio.settings import Workspace
@@ -70,9 +71,10 @@ def import_rows(workspace: Workspace, flags: Namespace) -> Outcome:
 
 def train(workspace: Workspace, flags: Namespace) -> Outcome:
     """`train`: start a run and, without --detach, see it to its end."""
-    settings = _settings(flags.set)
+    settings = with_method(settings_of(flags.set), flags.method)
     with opened(workspace) as db:
-        run = start_run(db, workspace, flags.snapshot, flags.model, settings)
+        base_model = get_run(db, flags.from_run).base_model if flags.from_run else flags.model
+        run = start_run(db, workspace, flags.snapshot, base_model, settings, from_run=flags.from_run)
     return _started(workspace, run, flags.detach)
 
 
@@ -116,33 +118,25 @@ def compare(workspace: Workspace, flags: Namespace) -> Outcome:
     with opened(workspace) as db:
         run = get_run(db, flags.run_id)
         system = get_project(db, run.project_id).system_prompt
-    if not (workspace.runs / run.id / "adapter").is_dir():
+    if not any((workspace.runs / run.id / name).is_dir() for name in ("adapter", "model")):
         raise BadInput(f"Run {run.id} has no fine-tuned weights yet: let it finish first.")
-    asked = [tuple(conversation([Message("user", prompt)], system)) for prompt in prompts]
-    questions = [Question(messages, adapter, sampling) for adapter in (None, run.id) for messages in asked]
+    asked = [conversation([Message("user", prompt)], system) for prompt in prompts]
     print(f"Loading {run.base_model} …", file=sys.stderr)
     with open_engine(workspace, run.base_model, *where_to_run(run.spec)) as engine:
-        answers = [answer.text for answer in engine.answer_many(questions)]
-    sides = zip(prompts, answers[: len(prompts)], answers[len(prompts) :], strict=True)
-    return Outcome({"pairs": [{"prompt": prompt, "base": base, "tuned": tuned} for prompt, base, tuned in sides]})
+        pairs = answer_pairs(engine, asked, run.id, sampling)
+    return Outcome({"pairs": [_sides(prompt, pair) for prompt, pair in zip(prompts, pairs, strict=True)]})
+
+
+def _sides(prompt: str, pair: Pair) -> dict[str, object]:
+    sides: dict[str, object] = {"prompt": prompt, "base": pair.base_text, "tuned": pair.tuned.text}
+    chance = pair.tuned.probability
+    return sides if chance is None else sides | {"probability": round(chance, 4)}
 
 
 def doctor(workspace: Workspace, flags: Namespace) -> Outcome:
     """`doctor`: what is fine and what to do about what is not."""
     report = check_up(workspace)
     return Outcome(report, code=0 if report["ok"] else 1)
-
-
-def _settings(assignments: list[str]) -> dict[str, object]:
-    settings: dict[str, object] = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise BadInput(f"'{assignment}' is no setting: write --set field=value.")
-        if name not in TRAIN_FIELDS:
-            raise BadInput(f"There is no setting '{name}'; there are: {', '.join(sorted(TRAIN_FIELDS))}.")
-        settings[name] = value
-    return settings
 
 
 def _started(workspace: Workspace, run: Run, detach: bool) -> Outcome:

@@ -2,14 +2,15 @@
 
 Training, preview and inference all come through here, so what the model is trained on is what it is asked with. The
 mask is derived by rendering prefixes of the conversation: most stock templates carry no `{% generation %}` marks. What
-it leaves out: images, and templates that rewrite or hide earlier turns (such a turn then carries no loss).
+it leaves out: images, and answers that a template does not show whole (such a turn carries no loss).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from studio.contract.tools import template_fields
@@ -61,6 +62,8 @@ class Tokenizer(Protocol):
 
     def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any: ...
 
+    def decode(self, token_ids: Any, **kwargs: Any) -> Any: ...
+
     def __call__(self, text: Any, **kwargs: Any) -> Any: ...
 
 
@@ -93,7 +96,8 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message], tools: str = "") -
     Loss lies on the tokens of each assistant turn with `train`, up to and including its end-of-turn token, and nowhere
     else. The pieces between are tokenised apart, as at inference, where the answer starts on a token of its own.
     Where the generation prompt adds what a finished turn does not show ("<think>" of the reasoning models), the last
-    turn is rendered as it is asked for and answered: that prompt, no loss on it, then the answer.
+    turn is rendered as it is asked for and answered: that prompt, no loss on it, then the answer. An earlier turn that
+    the template shows otherwise once others follow it (Qwen3 drops its thoughts) has its loss on what is then shown.
     Raises ValueError when the template refuses the conversation or shows no answer to train on.
     """
     if not any(message.role == "assistant" and message.train for message in messages):
@@ -105,22 +109,17 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message], tools: str = "") -
     for index, message in enumerate(messages):
         if message.role != "assistant" or not message.train:
             continue
-        before = _text(tokenizer, messages[:index], True, tools)
-        after = _text(tokenizer, messages[: index + 1], False, tools)
-        if not (full.startswith(after) and before.startswith(full[:cursor])):
+        found = _as_asked(tokenizer, messages, index, full, cursor, tools)
+        found = found or _as_shown(tokenizer, messages, index, full, cursor, tools)
+        if found is None:
             continue
-        start = _answer_start(tokenizer, messages[: index + 1], before, after, tools)
-        if start != len(before) and index < len(messages) - 1:
-            continue  # later turns are asked with this one as `full` shows it
-        if start < cursor or not _shown(message, after[start:]):
-            continue
-        piece = _ids(tokenizer, before[cursor:])
+        lead, answer, cursor = found
+        piece = _ids(tokenizer, lead)
         ids += piece
         mask += [False] * len(piece)
-        piece = _ids(tokenizer, after[start:])
+        piece = _ids(tokenizer, answer)
         ids += piece
-        mask += _until_end(piece, tokenizer.eos_token_id)
-        cursor = len(after)
+        mask += _until_end(piece, tokenizer)
     if not any(mask):
         raise ValueError("the chat template of this model hides or rewrites the answer, so there is none to train on")
     rest = _ids(tokenizer, full[cursor:])
@@ -130,6 +129,101 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message], tools: str = "") -
 def cut(rendered: Rendered, max_length: int) -> Rendered:
     """The first `max_length` tokens. Compare `targets` before and after to see whether an answer was cut."""
     return Rendered(rendered.ids[:max_length], rendered.mask[:max_length])
+
+
+def shortened(
+    tokenizer: Tokenizer, messages: Sequence[Message], over: Callable[[Sequence[Message]], int]
+) -> list[Message] | None:
+    """The conversation with so much of the oldest text of its prompts cut that `over` (tokens too many) is 0 or less.
+
+    System turns, answers with loss and every turn's place in the template stay whole. None where that is not enough,
+    or would leave nothing of the question. Raises what `over` raises.
+    """
+    turns = list(messages)
+    trained = [at for at, turn in enumerate(turns) if turn.role == "assistant" and turn.train]
+    question = max(
+        (at for at in range(trained[-1] if trained else len(turns)) if turns[at].role != "system"), default=0
+    )
+    excess = over(turns)
+    for at in range(question + 1):
+        if turns[at].role == "system" or at in trained:
+            continue
+        while excess > 0 and turns[at].content:
+            turns[at] = replace(turns[at], content=_without_start(tokenizer, turns[at].content, excess))
+            excess = over(turns)
+    return turns if excess <= 0 and turns[question].content else None
+
+
+def _without_start(tokenizer: Tokenizer, text: str, tokens: int) -> str:
+    """A text without its first tokens."""
+    ids = _ids(tokenizer, text)[tokens:]
+    # Half a character at the cut decodes to U+FFFD. Never longer than asked: a decoder may add a space.
+    kept = str(tokenizer.decode(ids)).lstrip("\ufffd").strip() if ids else ""
+    return kept if len(kept) < len(text) else text[tokens:]
+
+
+_Found = tuple[str, str, int]
+"""The text in front of an answer, the answer with its end, and where in the whole text the rest begins."""
+
+
+def _as_asked(
+    tokenizer: Tokenizer, messages: Sequence[Message], index: int, full: str, cursor: int, tools: str
+) -> _Found | None:
+    """An answer behind the very prompt that it is asked for with; None where later turns do not see it so."""
+    before = _text(tokenizer, messages[:index], True, tools)
+    after = _text(tokenizer, messages[: index + 1], False, tools)
+    if not (full.startswith(after) and before.startswith(full[:cursor])):
+        return None
+    start = _answer_start(tokenizer, messages[: index + 1], before, after, tools)
+    if start != len(before) and index < len(messages) - 1:
+        return None
+    if start < cursor or not _shown(messages[index], after[start:]):
+        return None
+    return before[cursor:], after[start:], len(after)
+
+
+def _as_shown(
+    tokenizer: Tokenizer, messages: Sequence[Message], index: int, full: str, cursor: int, tools: str
+) -> _Found | None:
+    """An answer where the whole conversation shows it; None where it does not show all of it."""
+    message = messages[index]
+    mark = "\x01" if message.content.strip()[:1] != "\x01" else "\x02"
+    swapped = [*messages[:index], replace(message, content=f"{mark}#{mark}", extra=""), *messages[index + 1 :]]
+    other = _text(tokenizer, swapped, False, tools)
+    start = _alike(full, other)
+    end = len(full) - _alike(full[start:][::-1], other[start:][::-1])
+    said = full[start:end]
+    if start < cursor or not said or not _shown(message, said):
+        return None
+    # What the template writes in front of it when it is the last turn belongs to the answer.
+    alone = _text(tokenizer, messages[: index + 1], False, tools)
+    before = _text(tokenizer, messages[:index], True, tools)
+    at = alone.rfind(said)
+    lead = alone[len(before) : at] if at >= 0 and alone.startswith(before) else ""
+    start -= len(lead) if full[cursor:start].endswith(lead) else 0
+    ended = len(_closing(tokenizer, full[end : end + _CLOSING]))
+    end += ended or (_alike(alone[at + len(said) :], full[end:]) if at >= 0 else 0)
+    return full[cursor:start], full[start:end], end
+
+
+_CLOSING = 100
+"""Characters in which an end-of-turn token is looked for."""
+
+
+def _closing(tokenizer: Tokenizer, text: str) -> str:
+    """What ends an answer behind which `text` stands, up to its end-of-turn token; '' where there is none."""
+    ids = _ids(tokenizer, text)
+    first = next((at for at, token in enumerate(ids) if token in _added(tokenizer)), None)
+    if first is None or str(tokenizer.decode(ids[:first])).strip():
+        return ""
+    closing = str(tokenizer.decode(ids[: first + 1]))
+    return closing if text.startswith(closing) else ""
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    shortest = min(len(one), len(other))
+    return next((at for at in range(shortest) if one[at] != other[at]), shortest)
 
 
 def _shown(message: Message, text: str) -> bool:
@@ -150,11 +244,31 @@ def _answer_start(tokenizer: Tokenizer, messages: Sequence[Message], before: str
     return next((at for at in range(shortest) if not before[at] == after[at] == elsewhere[at]), shortest)
 
 
-def _until_end(piece: list[int], eos: Any) -> list[bool]:
+def _until_end(piece: list[int], tokenizer: Tokenizer) -> list[bool]:
     """True up to the last end-of-turn token of the piece; the line break that templates add behind it is no target."""
-    ends = set(eos) if isinstance(eos, (list, tuple)) else {eos}
-    last = max((i for i, token in enumerate(piece) if token in ends), default=len(piece) - 1)
-    return [i <= last for i in range(len(piece))]
+    eos = tokenizer.eos_token_id
+    ends = frozenset(eos) if isinstance(eos, (list, tuple)) else frozenset({eos})
+    last = _last(piece, ends)
+    if last is None:
+        # Gemma's "<end_of_turn>" is not its end-of-text token: any added token behind which nothing more is said.
+        last = _last(piece, _added(tokenizer))
+        if last is not None and str(tokenizer.decode(piece[last + 1 :])).strip():
+            last = None
+    return [last is None or i <= last for i in range(len(piece))]
+
+
+def _last(piece: list[int], ends: frozenset[Any]) -> int | None:
+    return max((i for i, token in enumerate(piece) if token in ends), default=None)
+
+
+def _added(tokenizer: Any) -> frozenset[Any]:
+    """Ids of the tokens that were added to a vocabulary by hand, as all end-of-turn tokens are."""
+    return _added_once(tokenizer)  # Gemma has thousands, and asking for them is slow
+
+
+@lru_cache(maxsize=4)
+def _added_once(tokenizer: Any) -> frozenset[Any]:
+    return frozenset(getattr(tokenizer, "added_tokens_decoder", {}))
 
 
 def _text(tokenizer: Tokenizer, messages: Sequence[Message], generation_prompt: bool, tools: str = "") -> str:

@@ -50,7 +50,7 @@ METHODS: dict[Method, About] = {
     "vera": About(
         "VeRA",
         "A tenth of LoRA's weights or fewer: for many specialists of one base model.",
-        "As LoRA in time; saves to kilobytes; wants a higher learning rate.",
+        "As LoRA in time; saves to a few megabytes; wants a higher learning rate and rank.",
     ),
     "ia3": About(
         "IA³",

@@ -132,6 +132,8 @@ def freeze(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             **{"seed": seed, "validation": validation, "test": test},
             "options": {"stratify": stratify, "group_by": group_by},
+            "task": project.task,
+            "label_names": [label.name for label in project.settings.labels],
             **{"rows": plan.counts(), "labels": _label_counts(found, plan), "ties": found.ties},
             "held_out": {"kept": plan.kept, "linked": plan.linked},
             "guidelines": _guidelines_version(db, project_id),

@@ -1,77 +1,69 @@
-"""The shelf of LoRA adapters of one base model: found by run id, checked, loaded once, replaced when changed.
+"""The shelf of adapters that share the base's own batch: found by run id, checked, loaded once, replaced when changed.
 
-An adapter is data that somebody trained, so its folder is checked before peft sees it: only safetensors, only plain
-LoRA settings, only inside the runs folder. Layers are told which row of a batch uses which adapter through `rows`.
+Those are LoRA without DoRA, whose layers are told through `rows` which row of a batch uses which adapter, and prompt
+tuning, which is a few vectors in front of a row. What it leaves out: all other methods (others.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, PromptTuningConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from peft.utils import set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from studio.contract.events import newest
-from studio.contract.spec import SPEC_FILE, read_train_spec
-from studio.errors import BadInput, NotFound
+from studio.errors import BadInput
+from studio.inference.configs import read_adapter_config
+from studio.inference.places import Place, Stamp, check_base, find
+from studio.inference.reading import tokenizer_of
+from studio.models.answers import stop_ids
 from studio.models.hashes import ADAPTER_WEIGHTS
+from studio.models.loading import LoadedBase
 
 BASE = "__base__"
 """peft's name for a row without adapter."""
 
-_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_CONFIG = "adapter_config.json"
-_PLAIN = {
-    "r",
-    "lora_alpha",
-    "target_modules",
-    "use_rslora",
-    "use_dora",
-    "fan_in_fan_out",
-    "rank_pattern",
-    "alpha_pattern",
-}
-_REFUSED = (
-    "modules_to_save",
-    "layer_replication",
-    "target_parameters",
-    "trainable_token_indices",
-    "alora_invocation_tokens",
-)
-_MODULE = re.compile(r"[A-Za-z0-9_.]{1,200}")
+PROMPT_WEIGHTS = "prompt_embeddings"
+"""peft's name for the vectors of prompt tuning."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Adapter:
-    """One loaded adapter: run id, SHA-256 of its weights, and the name under which peft knows it."""
+    """One loaded adapter: run id, SHA-256 of its weights, the name under which peft knows it, its virtual tokens, the
+    tokenizer that it is asked with and the tokens that end its answers."""
 
     run: str
     hash: str
     slot: str
-    stamp: tuple[int, int] = field(repr=False, default=(0, 0))
+    prefix: torch.Tensor | None = field(repr=False)
+    tokenizer: Any = field(repr=False)
+    ends: frozenset[int] = field(repr=False)
+    stamp: Stamp = field(repr=False)
+
+
+def shares_batch(config: PeftConfig, family: str) -> bool:
+    """Whether rows of an adapter can be answered in one batch with rows of the base and of others like it."""
+    plain_lora = isinstance(config, LoraConfig) and not config.use_dora
+    return family != "encoder" and (plain_lora or isinstance(config, PromptTuningConfig))
 
 
 class AdapterShelf:
-    """Adapters of `model`, at most `keep` of them after `trim`. Not for use by several threads at once."""
+    """Adapters of a base in memory, at most `keep` of them after `trim`. Not for use by several threads at once."""
 
-    def __init__(self, model: Any, base_model: str, base_hash: str, runs: Path, keep: int = 32) -> None:
+    def __init__(self, base: LoadedBase, runs: Path, keep: int = 32) -> None:
         self.rows: Sequence[str] | None = None
-        self._model = model
-        self._base_model = base_model
-        self._base_hash = base_hash
+        self._model = base.model
+        self._base = base
         self._runs = runs
         self._keep = keep
-        self._device = next(model.parameters()).device
+        self._device = next(base.model.parameters()).device
         self._peft: PeftModel | None = None
         self._loaded: dict[str, Adapter] = {}
         self._stale: list[str] = []
@@ -83,41 +75,31 @@ class AdapterShelf:
         """Adapters in memory, the one used last at the end."""
         return list(self._loaded.values())
 
-    def available(self, limit: int = 1000) -> list[str]:
-        """Run ids that have an adapter on the disk, sorted, at most `limit`."""
-        try:
-            names = sorted(path.name for path in self._runs.iterdir() if _RUN_ID.fullmatch(path.name))
-        except OSError:
-            return []
-        return [name for name in names if (self._runs / name / "adapter" / ADAPTER_WEIGHTS).is_file()][:limit]
-
-    def folder(self, run: str) -> Path:
-        """The adapter's folder. Raises NotFound (no such run, no adapter yet) or BadInput (pickled weights)."""
-        if not _RUN_ID.fullmatch(run):
-            raise NotFound("There is no such model: give 'base' or the id of a finished run.")
-        folder = self._runs / run / "adapter"
-        weights = folder / ADAPTER_WEIGHTS
-        inside = weights.resolve().is_relative_to(self._runs.resolve() / run)
-        if inside and weights.is_file() and (folder / _CONFIG).is_file():
-            return folder
-        if (folder / "adapter_model.bin").exists():
-            raise BadInput(f"The adapter of run '{run}' is a pickle (adapter_model.bin); only safetensors are loaded.")
-        raise NotFound(f"Run '{run}' has no adapter: pick one that has taken all its steps, or resume this one.")
-
     def get(self, run: str) -> Adapter:
         """The adapter of `run`, loaded now if it is not in memory or has changed. Raises NotFound or BadInput."""
-        folder = self.folder(run)
-        stamp = _stamp(folder)
+        return self.take(find(self._runs, run))
+
+    def knows(self, place: Place, stamp: Stamp) -> bool:
+        """Whether these very weights are in memory."""
+        known = self._loaded.get(place.run)
+        return known is not None and known.stamp == stamp
+
+    def take(self, place: Place, config: PeftConfig | None = None) -> Adapter:
+        """Like `get`, of an adapter that was found and maybe read already."""
+        run, stamp = place.run, place.stamp()
         known = self._loaded.pop(run, None)
         if known is None or known.stamp != stamp:
             # Hashed and loaded from the same bytes: the file may be replaced by its trainer at any moment.
-            content = (folder / ADAPTER_WEIGHTS).read_bytes()
-            digest = hashlib.sha256(content).hexdigest()
-            same = known is not None and known.hash == digest
-            if known is not None and not same:
-                self._stale.append(known.slot)
-            slot = known.slot if known is not None and same else self._load(run, folder, content)
-            known = Adapter(run, digest, slot, stamp)
+            content, digest = read_weights(place)
+            if known is not None and known.hash == digest:
+                known = replace(known, stamp=stamp)
+            else:
+                if known is not None and known.slot != BASE:
+                    self._stale.append(known.slot)
+                tokenizer = tokenizer_of(place, self._base.tokenizer)
+                slot, prefix = self._load(place, config, content)
+                ends = frozenset(stop_ids(self._model, tokenizer))
+                known = Adapter(run, digest, slot, prefix, tokenizer, ends, stamp)
         self._loaded[run] = known
         return known
 
@@ -125,26 +107,33 @@ class AdapterShelf:
         """Take replaced adapters, and the least used of too many, out of memory. Call it between batches only."""
         while len(self._loaded) > self._keep:
             oldest = next(iter(self._loaded))
-            self._stale.append(self._loaded.pop(oldest).slot)
+            slot = self._loaded.pop(oldest).slot
+            self._stale += [slot] if slot != BASE else []
         # peft cannot go down to no adapter at all and up again, so the last one stays until the next is loaded.
-        spare = 0 if self._loaded else 1
+        spare = 0 if any(adapter.slot != BASE for adapter in self._loaded.values()) else 1
         while self._peft is not None and len(self._stale) > spare:
             self._peft.delete_adapter(self._stale.pop(0))
 
-    def _load(self, run: str, folder: Path, content: bytes) -> str:
-        config = self._config(run, folder)
-        try:
-            state = {name: tensor.to(self._device) for name, tensor in load(content).items()}
-        except SafetensorError as error:
-            raise BadInput(f"The adapter file of run '{run}' is damaged: train the run again or restore it.") from error
+    def _load(self, place: Place, config: PeftConfig | None, content: bytes) -> tuple[str, torch.Tensor | None]:
+        """The adapter's slot and virtual tokens."""
+        check_base(place, self._base.name, self._base.weights_hash)
+        config = config or read_adapter_config(place, self._base.family)
+        state = tensors(place, content, self._device)
+        if isinstance(config, PromptTuningConfig):
+            prefix = virtual_tokens(state, config, self._model, misfit(place, self._base))
+            if state:
+                raise misfit(place, self._base)
+            return BASE, prefix
+        if not isinstance(config, LoraConfig) or config.use_dora:
+            raise misfit(place, self._base)
         slot = f"slot{self._count}"
         self._count += 1
         fits = self._place(slot, config, state)
         # Also behind a failure: an empty adapter left in the layers must not answer for the base.
         self._hook_layers()
         if not fits:
-            raise BadInput(f"The adapter of run '{run}' does not fit the base model '{self._base_model}'.")
-        return slot
+            raise misfit(place, self._base)
+        return slot, None
 
     def _place(self, slot: str, config: LoraConfig, state: dict[str, torch.Tensor]) -> bool:
         """Put the weights into the layers; False, with nothing left that a row could use, when they do not fit."""
@@ -180,48 +169,35 @@ class AdapterShelf:
         kwargs["adapter_names"] = self.rows if self.rows is not None else [BASE] * len(args[0])
         return args, kwargs
 
-    def _config(self, run: str, folder: Path) -> LoraConfig:
-        self._check_base(run)
-        try:
-            fields = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-            return _plain_config(fields)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise BadInput(
-                f"The adapter settings of run '{run}' cannot be used: {_CONFIG} is no plain LoRA."
-            ) from error
 
-    def _check_base(self, run: str) -> None:
-        folder = self._runs / run
-        trained_hash = newest(folder, "base_hash")
-        if trained_hash == self._base_hash:
-            return  # the same weights, under whatever name or path
-        trained_on = read_train_spec(folder).base_model if (folder / SPEC_FILE).is_file() else self._base_model
-        if trained_hash is not None and trained_on == self._base_model:
-            raise BadInput(
-                f"Run '{run}' was trained on other weights of '{trained_on}' than those loaded now: put the old ones "
-                "back, or train the run again."
-            )
-        if trained_on != self._base_model:
-            raise BadInput(f"Run '{run}' was trained on '{trained_on}', but this engine holds '{self._base_model}'.")
+def read_weights(place: Place) -> tuple[bytes, str]:
+    """An adapter's file, and the SHA-256 (hex) of its content."""
+    content = (place.folder / ADAPTER_WEIGHTS).read_bytes()
+    return content, hashlib.sha256(content).hexdigest()
 
 
-def _plain_config(fields: dict[str, Any]) -> LoraConfig:
-    """A LoraConfig of the known, harmless settings. Raises ValueError for any that would change other weights."""
-    refused = [name for name in _REFUSED if fields.get(name)]
-    if refused or fields.get("peft_type") != "LORA" or fields.get("bias", "none") != "none":
-        raise ValueError(f"unsupported adapter settings {refused}")
-    patterns = [*(fields.get("rank_pattern") or {}), *(fields.get("alpha_pattern") or {})]
-    modules = fields.get("target_modules")
-    # A string would be a regular expression of the adapter's author; saved adapters hold the list of names instead.
-    if not isinstance(modules, list) or not all(_MODULE.fullmatch(name) for name in [*modules, *patterns]):
-        raise ValueError("unsupported target modules")
-    ranks = [fields["r"], *(fields.get("rank_pattern") or {}).values()]
-    if not all(isinstance(rank, int) and 1 <= rank <= 4096 for rank in ranks):
-        raise ValueError("unsupported rank")
-    known = {name: value for name, value in fields.items() if name in _PLAIN and value is not None}
-    return LoraConfig(task_type="CAUSAL_LM", inference_mode=True, lora_dropout=0.0, **known)
+def tensors(place: Place, content: bytes, device: torch.device) -> dict[str, torch.Tensor]:
+    """The tensors of an adapter's file. Raises BadInput where it is damaged."""
+    try:
+        return {name: tensor.to(device) for name, tensor in load(content).items()}
+    except (SafetensorError, KeyError) as error:  # KeyError: a number format that torch does not have
+        raise BadInput(
+            f"The adapter file of run '{place.run}' is damaged: train the run again or restore it."
+        ) from error
 
 
-def _stamp(folder: Path) -> tuple[int, int]:
-    stat = (folder / ADAPTER_WEIGHTS).stat()
-    return stat.st_mtime_ns, stat.st_size
+def virtual_tokens(
+    state: dict[str, torch.Tensor], config: PromptTuningConfig, model: Any, refusal: BadInput
+) -> torch.Tensor:
+    """The vectors in front of a prompt, shape (tokens, width), taken out of `state`. Raises `refusal`."""
+    found = state.pop(PROMPT_WEIGHTS, None)
+    width = model.get_input_embeddings().weight.shape[1]
+    # An encoder-decoder's file has as many again for the decoder, which prompt tuning never shows it.
+    if found is None or found.ndim != 2 or found.shape[1] != width or len(found) < config.num_virtual_tokens:
+        raise refusal
+    return found[: config.num_virtual_tokens]
+
+
+def misfit(place: Place, base: LoadedBase) -> BadInput:
+    """What is said of an adapter whose tensors are not those of its settings on this base."""
+    return BadInput(f"The adapter of run '{place.run}' does not fit the base model '{base.name}'.")

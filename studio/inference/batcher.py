@@ -80,7 +80,7 @@ class Batcher:
             batch = self._gather()
             self.active = len(batch)
             try:
-                self._answer(batch)
+                self._answer(batch) if batch else self._engine.rest()
             except StudioError as error:
                 _refuse(batch, error)
             except Exception:

@@ -6,12 +6,14 @@ batch. What it leaves out: text (text.py), when a row ends (engine.py), joining 
 
 from __future__ import annotations
 
-import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from studio.inference.served import Served
 
 _COLDEST = 1e-4
 
@@ -27,52 +29,36 @@ class Sampling:
 
 @dataclass(frozen=True)
 class DecodeRow:
-    """One prompt: token ids, the peft name of its adapter, and its sampling."""
+    """One prompt: token ids, the peft name of its adapter, its sampling, and the virtual tokens in front of it, if any
+    (shape (tokens, width))."""
 
     ids: Sequence[int]
     adapter: str
     sampling: Sampling
+    prefix: torch.Tensor | None = None
+
+    @property
+    def width(self) -> int:
+        """Positions that the prompt takes."""
+        return len(self.ids) + (0 if self.prefix is None else len(self.prefix))
 
 
 @dataclass(frozen=True)
-class Takes:
-    """Which optional inputs a model's forward has."""
+class Through:
+    """How a decoder reaches its model: `forward(adapters, inputs)` and `embed(adapters, ids)`, one name a row."""
 
-    position_ids: bool
-    logits_to_keep: bool
-
-    @classmethod
-    def of(cls, model: Any) -> Takes:
-        """Read them off the signature (there is no other way to ask)."""
-        names = inspect.signature(model.forward).parameters
-        return cls("position_ids" in names, "logits_to_keep" in names)
+    served: Served
+    forward: Callable[[Sequence[str], dict[str, Any]], Any]
+    embed: Callable[[Sequence[str], torch.Tensor], torch.Tensor]
 
 
-class Decoder:
-    """A running batch. `forward(adapters, inputs)` is the model; `adapters` holds one name a row."""
+class Decoder(ABC):
+    """A running batch of rows, whatever the architecture."""
 
-    def __init__(
-        self,
-        forward: Callable[[Sequence[str], dict[str, Any]], Any],
-        takes: Takes,
-        rows: Sequence[DecodeRow],
-        pad_id: int,
-        device: torch.device,
-    ) -> None:
-        self._forward = forward
-        self._takes = takes
+    def __init__(self, through: Through, rows: Sequence[DecodeRow]) -> None:
+        self._through = through
         self._rows = list(rows)
         self._random = [torch.Generator().manual_seed(row.sampling.seed) for row in rows]
-        width = max(len(row.ids) for row in rows)
-        ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for line, row in enumerate(rows):
-            ids[line, width - len(row.ids) :] = torch.tensor(row.ids, dtype=torch.long)
-            mask[line, width - len(row.ids) :] = 1
-        self._padded = not bool(mask.all())
-        self._input = ids.to(device)
-        self._mask = mask.to(device)
-        self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
         self._cache: Any = None
         self.entropies: list[float] = []
         """Of each row at the last step: entropy (nats) of what the model itself expected next, before temperature."""
@@ -82,36 +68,35 @@ class Decoder:
         """The next token of each row."""
         scores = self.logits()
         tokens = self._pick(scores)
-        self._input = tokens[:, None]
-        self._positions = self._positions[:, -1:] + 1
-        self._mask = torch.cat([self._mask, self._mask.new_ones((len(tokens), 1))], dim=-1)
+        self._go_on(tokens)
         self.entropies = entropy(scores).tolist()
         return [int(token) for token in tokens.tolist()]
 
-    @torch.inference_mode()
+    @abstractmethod
     def logits(self) -> torch.Tensor:
         """One forward pass over the tokens not seen yet: float32 scores of the next token, shape (rows, vocabulary)."""
-        inputs: dict[str, Any] = {"input_ids": self._input, "use_cache": True, "past_key_values": self._cache}
-        if self._padded:
-            inputs["attention_mask"] = self._mask
-        if self._takes.position_ids:
-            inputs["position_ids"] = self._positions
-        if self._takes.logits_to_keep:
-            inputs["logits_to_keep"] = 1
-        output = self._forward([row.adapter for row in self._rows], inputs)
-        self._cache = output.past_key_values
-        scores: torch.Tensor = output.logits[:, -1].float()
-        return scores
 
     @torch.inference_mode()
     def keep(self, lines: Sequence[int]) -> None:
         """Go on with these rows of the batch only (positions in the present order)."""
-        chosen = torch.tensor(lines, dtype=torch.long, device=self._input.device)
+        chosen = torch.tensor(lines, dtype=torch.long, device=self._through.served.device)
         self._rows = [self._rows[line] for line in lines]
         self._random = [self._random[line] for line in lines]
-        self._input, self._mask, self._positions = (t[chosen] for t in (self._input, self._mask, self._positions))
+        self._select(chosen)
         if self._cache is not None:
             self._cache.batch_select_indices(chosen)
+
+    @abstractmethod
+    def _go_on(self, tokens: torch.Tensor) -> None:
+        """Take the tokens of a step, shape (rows,), as the next input."""
+
+    @abstractmethod
+    def _select(self, chosen: torch.Tensor) -> None:
+        """Keep the chosen lines of everything held for each row but the cache."""
+
+    @property
+    def _adapters(self) -> list[str]:
+        return [row.adapter for row in self._rows]
 
     def _pick(self, scores: torch.Tensor) -> torch.Tensor:
         tokens = scores.argmax(-1)
@@ -122,6 +107,68 @@ class Decoder:
             lines = torch.tensor(warm, device=scores.device)
             tokens[lines] = sample(scores[lines], settings, draws.float() if scores.device.type == "mps" else draws)
         return tokens
+
+
+class CausalDecoder(Decoder):
+    """A batch of a causal language model."""
+
+    def __init__(self, through: Through, rows: Sequence[DecodeRow]) -> None:
+        super().__init__(through, rows)
+        self._input, self._mask, self._embeds = padded(through, rows, left=True)
+        self._is_padded = not bool(self._mask.all())
+        self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
+
+    @torch.inference_mode()
+    def logits(self) -> torch.Tensor:
+        """See Decoder."""
+        inputs: dict[str, Any] = {"use_cache": True, "past_key_values": self._cache}
+        inputs |= {"input_ids": self._input} if self._embeds is None else {"inputs_embeds": self._embeds}
+        if self._is_padded:
+            inputs["attention_mask"] = self._mask
+        takes = self._through.served.takes
+        if takes.position_ids:
+            inputs["position_ids"] = self._positions
+        if takes.logits_to_keep:
+            inputs["logits_to_keep"] = 1
+        output = self._through.forward(self._adapters, inputs)
+        self._cache = output.past_key_values
+        scores: torch.Tensor = output.logits[:, -1].float()
+        return scores
+
+    def _go_on(self, tokens: torch.Tensor) -> None:
+        self._input, self._embeds = tokens[:, None], None
+        self._positions = self._positions[:, -1:] + 1
+        self._mask = torch.cat([self._mask, self._mask.new_ones((len(tokens), 1))], dim=-1)
+
+    def _select(self, chosen: torch.Tensor) -> None:
+        self._input, self._mask, self._positions = (t[chosen] for t in (self._input, self._mask, self._positions))
+
+
+def padded(
+    through: Through, rows: Sequence[DecodeRow], left: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Token ids, attention mask, both of shape (rows, width), and embeddings where a row has virtual tokens.
+
+    Virtual tokens stand right before their prompt, behind the padding, so that a row is the same alone and in company.
+    """
+    served = through.served
+    width = max(row.width for row in rows)
+    ids = torch.full((len(rows), width), served.pad_id, dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    starts = [width - row.width if left else 0 for row in rows]
+    for line, (row, start) in enumerate(zip(rows, starts, strict=True)):
+        end = start + row.width
+        ids[line, end - len(row.ids) : end] = torch.tensor(row.ids, dtype=torch.long)
+        mask[line, start:end] = 1
+    ids, mask = ids.to(served.device), mask.to(served.device)
+    if all(row.prefix is None for row in rows):
+        return ids, mask, None
+    with torch.inference_mode():
+        embeds = through.embed([row.adapter for row in rows], ids).clone()
+        for line, (row, start) in enumerate(zip(rows, starts, strict=True)):
+            if row.prefix is not None:
+                embeds[line, start : start + len(row.prefix)] = row.prefix.to(embeds.dtype)
+    return ids, mask, embeds
 
 
 def entropy(scores: torch.Tensor) -> torch.Tensor:

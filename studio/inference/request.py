@@ -30,8 +30,10 @@ class GenerationRequest:
 class Finished:
     """The end of one answer: why, how long (seconds since its batch began), and the weights that wrote it.
 
-    Hashes are SHA-256 of safetensors files; `adapter` and `adapter_hash` are None for the base. `entropy` is the mean
-    over the answer's tokens, its end token included, of the model's own uncertainty in nats (before temperature).
+    Hashes are SHA-256 of safetensors files; `adapter` and `adapter_hash` are None for the base. With `whole` they are
+    those of a run's own model, which only began as the base. `entropy` is the mean over the answer's tokens, its end
+    token included, of the model's own uncertainty in nats (before temperature); of a classifier it is that of its
+    labels, and `probability` how likely it holds its answer.
     """
 
     reason: FinishReason
@@ -43,6 +45,8 @@ class Finished:
     adapter: str | None
     adapter_hash: str | None
     entropy: float | None = None
+    probability: float | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from studio.inference import wire
 from studio.inference.batcher import Batcher, EngineBusy, Item, Ticket
 from studio.inference.engine import Engine
 from studio.inference.request import Delta, Finished
+from studio.inference.served import NoClassifier
 
 BODY_LIMIT = 1 << 20
 """Bytes of the longest request body."""
@@ -47,7 +48,7 @@ def build_app(engine: Engine, batcher: Batcher, token: str, activity: Activity |
 
     @app.get(_HEALTH)
     async def health() -> dict[str, Any]:
-        loaded = [{"run": adapter.run, "hash": adapter.hash} for adapter in engine.adapters.loaded]
+        loaded = [{"run": run, "hash": digest} for run, digest in engine.loaded]
         return {
             "state": "stopping" if batcher.closing else "ready",
             "base": engine.base.name,
@@ -58,7 +59,7 @@ def build_app(engine: Engine, batcher: Batcher, token: str, activity: Activity |
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        names = [wire.BASE_MODEL, *await asyncio.to_thread(engine.adapters.available)]
+        names = [wire.BASE_MODEL, *await asyncio.to_thread(engine.available)]
         return {
             "object": "list",
             "data": [{"id": n, "object": "model", "created": 0, "owned_by": "studio"} for n in names],
@@ -182,7 +183,9 @@ def _error_response(error: StudioError) -> JSONResponse:
         return JSONResponse(wire.failure(str(error), code="model_not_found"), 404)
     if isinstance(error, JobFailed):
         return JSONResponse(wire.failure(str(error), "server_error"), 503)
-    return JSONResponse(wire.failure(str(error)), 400)
+    return JSONResponse(
+        wire.failure(str(error), code=wire.NO_CLASSIFIER if isinstance(error, NoClassifier) else None), 400
+    )
 
 
 class _Gate:

@@ -1,7 +1,7 @@
 """The JSON of OpenAI's chat completions, as far as this engine speaks it: checked requests, responses, stream chunks.
 
 Additions on the last chunk (or the response): the object `weights` names base and adapter with their hashes, `entropy`
-is the mean token entropy of the answer in nats.
+is the mean token entropy of the answer in nats, `probability` how likely a classifier holds the label it answers.
 Unknown fields are passed over, as clients send many; those that would change the answer (`n`) are checked.
 """
 
@@ -20,6 +20,8 @@ from studio.inference.request import Finished, GenerationRequest
 
 BASE_MODEL = "base"
 DONE = b"data: [DONE]\n\n"
+NO_CLASSIFIER = "no_classifier"
+"""Code of the refusal of a base without labels, so that a comparison can tell it from an error."""
 
 _Stop = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -95,6 +97,8 @@ class Reply:
             }
             body["weights"] = weights(done)
             body["entropy"] = None if done.entropy is None else round(done.entropy, 6)
+            if done.probability is not None:
+                body["probability"] = round(done.probability, 6)
             body["seconds"] = round(done.seconds, 3)
         return body
 
@@ -104,13 +108,14 @@ def event(body: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(body, ensure_ascii=False).encode("utf-8", "replace") + b"\n\n"
 
 
-def weights(done: Finished) -> dict[str, str | None]:
-    """The weights that wrote an answer."""
+def weights(done: Finished) -> dict[str, str | bool | None]:
+    """The weights that wrote an answer; `whole`: the adapter's names are those of a whole model that began as base."""
     return {
         "base": done.base,
         "base_hash": done.base_hash,
         "adapter": done.adapter,
         "adapter_hash": done.adapter_hash,
+        "whole": done.whole,
     }
 
 

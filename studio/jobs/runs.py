@@ -11,7 +11,8 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from storage.database import Database
@@ -20,10 +21,13 @@ from storage.records import Run
 from storage.runs import NewEvent, create_run, get_run, list_active_runs, list_events, list_runs, take_up_events
 from storage.snapshots import get_snapshot
 from studio.contract.events import ENDED_STATES, Event, log_tail, tail
-from studio.contract.spec import SPEC_FILE, TrainSpec, parse_train_spec
+from studio.contract.spec import SPEC_FILE, TrainSpec
 from studio.errors import BadInput, DiskFull, NotFound
+from studio.jobs.continuing import check_start, settings_from
 from studio.jobs.models import check_base_model
+from studio.jobs.plan_spec import complete
 from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn, stop_was_asked
+from studio.jobs.sweeps import sweep_at_work
 from studio.settings import Workspace
 
 __all__ = [
@@ -38,6 +42,7 @@ __all__ = [
     "start_run",
     "stop_run",
     "sync_runs",
+    "turn",
 ]
 
 _log = logging.getLogger(__name__)
@@ -53,12 +58,9 @@ _STOPPED_EARLY = "Stopped before its first checkpoint: Resume starts from the be
 def make_spec(
     workspace: Workspace, snapshot_id: str, base_model: str, settings: Mapping[str, object] | None = None
 ) -> TrainSpec:
-    """The validated spec of a run. Raises BadSpec, or BadModel for a base model that cannot be loaded."""
-    fields: dict[str, object] = dict(settings or {})
-    fields["snapshot"] = workspace.snapshots / snapshot_id
-    fields["models"] = workspace.models
-    fields["base_model"] = check_base_model(base_model)
-    return parse_train_spec(fields)
+    """The validated spec of a run, with good values for what is not set (studio.jobs.plan_spec). Raises BadSpec,
+    NotFound or BadFile, or BadModel for a base model that cannot be loaded."""
+    return complete(workspace, snapshot_id, base_model, settings).spec
 
 
 def start_run(
@@ -68,12 +70,23 @@ def start_run(
     base_model: str,
     settings: Mapping[str, object] | None = None,
     project_id: str | None = None,
+    from_run: str | None = None,
 ) -> Run:
-    """Start training in a process of its own. Raises BadInput (also while another run trains), NotFound, DiskFull."""
+    """Start training in a process of its own; `from_run`: the finished run whose weights it begins with
+    (then `base_model` may be '': that run's).
+
+    Raises BadInput (also while another run trains, or for a run that cannot be gone on from), NotFound, DiskFull.
+    """
     snapshot = get_snapshot(db, snapshot_id, project_id)
+    if "start_from" in (settings or {}):
+        raise BadInput("A folder to start from cannot be set: name the finished run to go on from.")
+    if from_run:
+        base_model = check_base_model(base_model or get_run(db, from_run).base_model)
+        settings = settings_from(db, workspace, from_run, snapshot, base_model, settings or {})
     spec = make_spec(workspace, snapshot.id, base_model, settings)
     if not (spec.snapshot / "manifest.json").exists():
         raise NotFound(f"The files of snapshot {snapshot.id} are gone from {spec.snapshot}: freeze it again.")
+    check_start(spec)
     with _TURN:
         _refuse_second(db, workspace)
         run_id = f"run-{secrets.token_hex(4)}"
@@ -229,12 +242,23 @@ def _has_checkpoint(run_dir: Path) -> bool:
     return any((run_dir / "checkpoints").glob("checkpoint-*"))
 
 
+@contextmanager
+def turn(db: Database, workspace: Workspace) -> Iterator[None]:
+    """Hold the one turn to train for the length of a `with` block. Raises BadInput while a run or sweep is at work."""
+    with _TURN:
+        _refuse_second(db, workspace)
+        yield
+
+
 def _refuse_second(db: Database, workspace: Workspace) -> None:
     sync_runs(db, workspace)
     active = list_active_runs(db)
     if active:
         name = get_project(db, active[0].project_id).name  # runs are counted per project
         raise BadInput(f"Run {active[0].number} of {name} is at work: wait until it has ended, or stop it.")
+    if sweep := sweep_at_work(workspace):
+        name = get_project(db, sweep.project_id).name
+        raise BadInput(f"Sweep {sweep.number} of {name} is at work: wait until it has ended, or stop it.")
 
 
 def _run_dir(workspace: Workspace, run_id: str) -> Path:

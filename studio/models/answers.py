@@ -24,9 +24,12 @@ def stop_ids(model: Any, tokenizer: Any) -> list[int]:
 
 
 def context_window(model: Any) -> int | None:
-    """Tokens that prompt and answer may have together; None where the architecture sets no limit."""
+    """Tokens that prompt and answer may have together; None where the architecture sets no limit.
+
+    The tokens that prompt tuning puts in front of a row are taken off. Of seq2seq it is the limit of each side.
+    """
     window = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-    return int(window) if isinstance(window, int) and window > 0 else None
+    return window - _learnt_tokens(model) if isinstance(window, int) and window > 0 else None
 
 
 @torch.inference_mode()
@@ -51,7 +54,9 @@ def greedy_answers(
     rows = [prompt_ids(tokenizer, list(prompt), tool) for prompt, tool in zip(prompts, offered, strict=True)]
     ends = stop_ids(model, tokenizer)
     answers = [""] * len(rows)
-    for batch, room in _batches([len(row) for row in rows], context_window(model), max_new_tokens, batch_size):
+    # Padding would stand between learnt tokens and the prompt, where it shifts the prompt's positions.
+    even = _learnt_tokens(model) > 0
+    for batch, room in _batches([len(row) for row in rows], context_window(model), max_new_tokens, batch_size, even):
         width = max(len(rows[row]) for row in batch)
         ids = torch.full((len(batch), width), tokenizer.pad_token_id, dtype=torch.long)
         mask = torch.zeros((len(batch), width), dtype=torch.long)
@@ -75,14 +80,23 @@ def greedy_answers(
     return answers
 
 
-def _batches(lengths: Sequence[int], window: int | None, most: int, batch_size: int) -> Iterator[tuple[list[int], int]]:
-    """Rows that are answered together, of like length, with the tokens that each of them may write (1 or more)."""
+def _learnt_tokens(model: Any) -> int:
+    """How many tokens prompt tuning puts in front of each row; 0 without it."""
+    return int(getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", None) or 0)
+
+
+def _batches(
+    lengths: Sequence[int], window: int | None, most: int, batch_size: int, even: bool = False
+) -> Iterator[tuple[list[int], int]]:
+    """Rows that are answered together, of like length (`even`: of one), with the tokens that each of them may write
+    (1 or more)."""
 
     def room(row: int) -> int:
         return most if window is None else min(most, window - lengths[row])
 
     # Only rows with the same room: an answer must not be cut short by whoever shares its batch.
-    for tokens, group in groupby(sorted(range(len(lengths)), key=lambda row: lengths[row]), key=room):
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    for (tokens, _), group in groupby(order, key=lambda row: (room(row), lengths[row] if even else 0)):
         rows = list(group)
         for start in range(0, len(rows) if tokens > 0 else 0, batch_size):
             yield rows[start : start + batch_size], tokens

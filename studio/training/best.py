@@ -1,4 +1,4 @@
-"""The best adapter of a run so far, by validation loss: kept beside the checkpoints, taken when training is over.
+"""The best weights of a run so far, by validation loss: kept beside the checkpoints, taken when training is over.
 
 A later state can be worse than an earlier one (the rows are learnt by heart); what the user gets is the best that was
 measured. The file is replaced as a whole, so a kill leaves the old one. Of equals the earlier stays.
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from studio.models.disk import sync
-from studio.models.hashes import ADAPTER_WEIGHTS
-from studio.training.lora import write_adapter
+from studio.models.folders import weight_files
+from studio.training.methods import load, write
 
 FOLDER = "best"
 _NOTES = "losses.json"
@@ -29,9 +29,9 @@ class Measured:
 
 
 class Best:
-    """Validation passes of a run and the adapter of the best one, under `<run_dir>/best`.
+    """Validation passes of a run and the weights of the best one, under `<run_dir>/best`.
 
-    `keep`: whether adapters are kept at all; `patience`: passes without a better loss after which training is to end,
+    `keep`: whether weights are kept at all; `patience`: passes without a better loss after which training is to end,
     0 for never; `from_step`: the step that the run goes on from: what was measured behind it will be measured again;
     `writes`: False for the helpers of a multi-GPU run, which measure the same and leave the files to the first process.
     """
@@ -39,11 +39,11 @@ class Best:
     def __init__(self, run_dir: Path, keep: bool, patience: int, from_step: int = 0, writes: bool = True) -> None:
         self._folder, self._keep, self._patience, self._writes = run_dir / FOLDER, keep, patience, writes
         self.passes = [measured for measured in _read(self._folder / _NOTES) if measured.step <= from_step]
-        if keep and self.passes and not (self._folder / str(self.step) / ADAPTER_WEIGHTS).is_file():
+        if keep and self.passes and not weight_files(self._folder / str(self.step)):
             self.passes = []
 
     def offer(self, model: Any, step: int, loss: float) -> None:
-        """Note a validation pass, and keep the adapter of `model` where none before was better."""
+        """Note a validation pass, and keep the weights of `model` where none before was better."""
         self.passes = [measured for measured in self.passes if measured.step != step] + [Measured(step, loss)]
         best = self._best()
         if not self._writes or not self._folder.parent.is_dir():
@@ -74,16 +74,12 @@ class Best:
         return sum(measured.step > best.step for measured in self.passes) >= self._patience
 
     def restore(self, model: Any, last_step: int) -> int | None:
-        """Put the best adapter into `model` where it is not the one of `last_step`; its step, None where nothing was
+        """Put the best weights into `model` where they are not those of `last_step`; its step, None where nothing was
         done."""
         best = self._best()
         if not self._keep or best is None or best.step == last_step:
             return None
-        from peft.utils import set_peft_model_state_dict
-        from safetensors.torch import load_file
-
-        state = load_file(self._folder / str(best.step) / ADAPTER_WEIGHTS)
-        set_peft_model_state_dict(model, state)
+        load(model, self._folder / str(best.step))
         return best.step
 
     def _best(self) -> Measured | None:
@@ -94,7 +90,7 @@ class Best:
         shutil.rmtree(temporary, ignore_errors=True)
         self._folder.mkdir(exist_ok=True)
         try:
-            write_adapter(model, temporary)
+            write(model, temporary)
             sync(temporary)
             shutil.rmtree(place, ignore_errors=True)
             temporary.replace(place)

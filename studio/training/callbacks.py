@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,12 +10,9 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from studio.errors import JobFailed
+from studio.training.guards import LossGuard
 from studio.training.report import Report
 from studio.training.stop import Stop, Stopped
-
-RUNAWAY, RUNAWAY_STEPS = 1.5, 10
-"""A loss so many times what it was at first (and a nat more), for so many steps in a row, does not come back."""
 
 _RECENT = 0.1
 """Weight of the newest step in the running speed (about the last twenty steps count)."""
@@ -31,18 +27,24 @@ def marks(steps: int, count: int, with_last: bool) -> frozenset[int]:
 class Progress(TrainerCallback):
     """Reports each step. `tokens_after[s]` is the number of non-padding tokens that `s` steps have seen.
 
-    Raises JobFailed when the loss is no number any more, or stays far above where it began, before a checkpoint could
-    be written over a good one.
+    Raises JobFailed when the loss says that the run is lost (studio.training.guards), before a checkpoint could be
+    written over a good one.
     """
 
-    def __init__(self, report: Report, tokens_after: Sequence[int], epoch_rows: int, rows_per_step: int) -> None:
+    def __init__(
+        self,
+        report: Report,
+        tokens_after: Sequence[int],
+        epoch_rows: int,
+        rows_per_step: int,
+        guard: LossGuard | None = None,
+    ) -> None:
         self._report = report
         self._tokens = tokens_after
         self._epochs_a_step = rows_per_step / epoch_rows
         self._began = 0.0
         self._speed = 0.0
-        self._first_loss: float | None = None
-        self._high = 0
+        self._guard = guard or LossGuard()
         self.busy_seconds = 0.0
         self.first_step = 0
         self.last_step = 0
@@ -64,12 +66,7 @@ class Progress(TrainerCallback):
             return
         step = state.global_step
         loss, norm = float(logs["loss"]), float(logs.get("grad_norm") or 0.0)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise JobFailed(
-                f"The loss is no longer a number at step {step}, so training ended: lower learning_rate "
-                f"(now {args.learning_rate:g}) and start again."
-            )
-        self._refuse_runaway(step, loss, args.learning_rate)
+        self._guard.check(step, loss, norm, args.learning_rate)
         self._report.step(
             last=step >= state.max_steps,
             step=step,
@@ -83,17 +80,6 @@ class Progress(TrainerCallback):
             memory_bytes=memory_bytes(args.device),
             grad_norm=norm,
         )
-
-    def _refuse_runaway(self, step: int, loss: float, rate: float) -> None:
-        if self._first_loss is None:
-            self._first_loss = loss
-        self._high = self._high + 1 if loss > RUNAWAY * self._first_loss + 1 else 0
-        if self._high >= RUNAWAY_STEPS:
-            raise JobFailed(
-                f"The loss has been above {RUNAWAY * self._first_loss + 1:.2f} for {RUNAWAY_STEPS} steps (it began at "
-                f"{self._first_loss:.2f}), so training ended at step {step}: lower learning_rate (now {rate:g}) and "
-                "start again."
-            )
 
     def resume_clock(self) -> None:
         """Start timing the next step now: what came since the last one (validation, a save) was not training."""

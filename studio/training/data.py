@@ -1,7 +1,8 @@
 """From a snapshot's Parquet files to rows of token ids, and the order in which a run sees them.
 
 A row whose answer does not fit whole, or that the template cannot render, is left out and counted, never trained on
-silently. What it leaves out: packing several rows into one sequence, and data larger than memory (12 bytes a token).
+silently. What it leaves out: packing several rows into one sequence (packing.py), and data larger than memory (12 bytes
+a token).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 import torch
 
 from studio.contract.answers import with_flags
-from studio.contract.chat import Message, render
+from studio.contract.chat import Message, Rendered, render, shortened
 from studio.errors import BadFile
 
 IGNORED = -100
@@ -49,11 +50,13 @@ class Row:
 
 @dataclass
 class Split:
-    """The rows of one split that can be used; `left_out` maps a reason to the row numbers left out for it."""
+    """The rows of one split that can be used; `left_out` maps a reason to the row numbers left out for it, `shortened`
+    are the numbers of the rows whose prompts were cut."""
 
     name: str
     rows: list[Row] = field(default_factory=list)
     left_out: dict[str, list[int]] = field(default_factory=dict)
+    shortened: list[int] = field(default_factory=list)
 
     @property
     def skipped(self) -> int:
@@ -62,33 +65,36 @@ class Split:
 
     def warnings(self) -> list[dict[str, Any]]:
         """A sentence for each reason, with the first row numbers."""
+        cut = "the oldest text of their prompts was cut, for they are longer than max_length"
+        told = [self._warning("shortened", cut, self.shortened)] if self.shortened else []
+        return told + [self._warning("left out", reason, numbers) for reason, numbers in self.left_out.items()]
+
+    def _warning(self, what: str, reason: str, numbers: list[int]) -> dict[str, Any]:
         total = len(self.rows) + self.skipped
-        return [
-            {
-                "message": f"{len(numbers)} of {total} {self.name} rows were left out: {reason}.",
-                "split": self.name,
-                "reason": reason,
-                "count": len(numbers),
-                "rows": numbers[:NAMED_ROWS],
-            }
-            for reason, numbers in self.left_out.items()
-        ]
+        message = f"{len(numbers)} of {total} {self.name} rows were {what}: {reason}."
+        where = {"split": self.name, "reason": reason, "count": len(numbers), "rows": numbers[:NAMED_ROWS]}
+        return {"message": message, **where}
 
 
-def read_split(snapshot: Path, name: str, tokenizer: Any, max_length: int, keep_messages: bool = False) -> Split:
-    """Read and render `<snapshot>/<name>.parquet`. Raises BadFile when it is missing or not a snapshot's file."""
+def read_split(
+    snapshot: Path, name: str, tokenizer: Any, max_length: int, keep_messages: bool = False, shorten: bool = False
+) -> Split:
+    """Read and render `<snapshot>/<name>.parquet`; `shorten`: rows that are too long lose the oldest text of their
+    prompts instead of being left out. Raises BadFile when it is missing or not a snapshot's file."""
     split = Split(name)
-    for number, (messages, tools) in enumerate(_conversations(snapshot / f"{name}.parquet"), start=1):
+    for number, (messages, tools) in enumerate(conversations(snapshot / f"{name}.parquet"), start=1):
         try:
             rendered = render(tokenizer, messages, tools)
+            if shorten and length_of(rendered) > max_length:
+                messages, rendered = _shorter(tokenizer, messages, tools, rendered, max_length)
+                split.shortened += [number] if length_of(rendered) <= max_length else []
         except Exception as error:
             # A template's own `raise_exception` comes as jinja2's TemplateError, of which this room knows nothing.
             if not isinstance(error, ValueError) and type(error).__module__.split(".")[0] != "jinja2":
                 raise
-            split.left_out.setdefault(_refusal(error), []).append(number)
+            split.left_out.setdefault(refusal(error), []).append(number)
             continue
-        # What follows the last answer token can teach nothing.
-        end = max(index for index, target in enumerate(rendered.mask) if target) + 1
+        end = length_of(rendered)
         if end > max_length:
             reason = f"answer cut (they are longer than max_length={max_length} tokens)"
             split.left_out.setdefault(reason, []).append(number)
@@ -97,6 +103,19 @@ def read_split(snapshot: Path, name: str, tokenizer: Any, max_length: int, keep_
         labels = np.where(np.asarray(rendered.mask[:end]), ids, IGNORED).astype(np.int32)
         split.rows.append(Row(number, ids, labels, *((tuple(messages), tools) if keep_messages else ())))
     return split
+
+
+def length_of(rendered: Rendered) -> int:
+    """Tokens up to the last one with loss: what follows can teach nothing."""
+    return max(index for index, target in enumerate(rendered.mask) if target) + 1
+
+
+def _shorter(
+    tokenizer: Any, messages: list[Message], tools: str, rendered: Rendered, max_length: int
+) -> tuple[list[Message], Rendered]:
+    """A conversation whose prompt is cut so that it fits; as it was where that cannot be."""
+    kept = shortened(tokenizer, messages, lambda turns: length_of(render(tokenizer, turns, tools)) - max_length)
+    return (kept, render(tokenizer, kept, tools)) if kept else (messages, rendered)
 
 
 def run_order(lengths: Sequence[int], total: int, batch_size: int, seed: int) -> Ints:
@@ -185,7 +204,7 @@ class RunRows(torch.utils.data.Dataset[Row]):
         return self._rows[int(self._order[index])]
 
 
-def _refusal(error: Exception) -> str:
+def refusal(error: Exception) -> str:
     """Why a row cannot be rendered, as the reason in a warning."""
     if isinstance(error, ValueError):
         return f"no target ({_first_line(error)})"
@@ -196,7 +215,8 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
-def _conversations(path: Path) -> Iterator[tuple[list[Message], str]]:
+def conversations(path: Path) -> Iterator[tuple[list[Message], str]]:
+    """Turns and tools of each row of a split's file. Raises BadFile."""
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1024, columns=["messages", "tools"]):

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from studio.training.data import IGNORED, Row, collate
+from studio.training.head_loss import loss_of
+from studio.training.packing import hidden_states, lay, packing_of
 
 AnswerLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(input_ids, attention_mask, labels), each [rows, tokens], to the summed loss in nats."""
@@ -28,29 +30,35 @@ def answer_loss(model: Any, smoothing: float = 0.0, reduction: str = "sum") -> A
     """The cheapest correct way to the summed loss of `model` (a causal language model, with or without adapter).
 
     `smoothing`: the share of each target's weight that is spread over the vocabulary (Szegedy et al. 2016, section 7).
-    `reduction` "none" gives the loss of each target instead of the sum, row by row.
+    `reduction` "none" gives the loss of each target instead of the sum, row by row. Rows are packed into one sequence
+    where `packing.prepare` has found that to be right.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     body = getattr(base, base.base_model_prefix, None)
     head = base.get_output_embeddings()
-    treated = any(getattr(base.config, name, None) is not None for name in _TREATED)
+    treated = any(getattr(base.config, name, None) is not None for name in _TREATED) or _prompted(model)
     if treated or body is None or head is None or body is base or not _composes(base, body, head):
         return lambda ids, mask, labels: plain_loss(model, ids, mask, labels, smoothing, reduction)
+    packing = packing_of(model)
 
-    def loss(ids: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+    def packed(ids: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+        laid = lay(ids, mask, labels, packing is not None and packing.share)
+        return loss_of(head, hidden_states(body, laid)[laid.sources], laid.targets, smoothing, reduction)
+
+    def apart(ids: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
         hidden = body(input_ids=ids, attention_mask=_needed(mask), use_cache=False).last_hidden_state
         targets = labels[:, 1:]
         chosen = targets != IGNORED
-        return _reduced(head(hidden[:, :-1][chosen]), targets[chosen], smoothing, reduction)
+        return loss_of(head, hidden[:, :-1][chosen], targets[chosen], smoothing, reduction)
 
-    return loss
+    return packed if packing else apart
 
 
 def plain_loss(
     model: Any, ids: Tensor, mask: Tensor, labels: Tensor, smoothing: float = 0.0, reduction: str = "sum"
 ) -> Tensor:
     """The summed loss through the model's own forward: right for every model (and wrapper), at full price."""
-    logits = model(input_ids=ids, attention_mask=_needed(mask), use_cache=False).logits
+    logits = model(input_ids=ids, attention_mask=_needed(mask), use_cache=False).logits[:, -ids.shape[1] :]
     targets = labels[:, 1:]
     chosen = targets != IGNORED
     return _reduced(logits[:, :-1][chosen], targets[chosen], smoothing, reduction)
@@ -112,6 +120,12 @@ def row_losses(
 
 def _reduced(logits: Tensor, targets: Tensor, smoothing: float, reduction: str) -> Tensor:
     return functional.cross_entropy(logits.float(), targets, reduction=reduction, label_smoothing=smoothing)
+
+
+def _prompted(model: Any) -> bool:
+    """Whether learnt tokens stand before each row (prompt tuning): the adapter's own forward alone puts them there."""
+    adapter = getattr(model, "active_peft_config", None)
+    return adapter is not None and bool(adapter.is_prompt_learning)
 
 
 def _needed(mask: Tensor) -> Tensor | None:

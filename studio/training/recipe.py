@@ -1,7 +1,7 @@
 """One fine-tuning run, top to bottom: spec, data, model, adapter, steps, adapter file, held-out losses, samples.
 
-The details live next door: data.py (rows and their order), loss.py, lora.py, trainer.py, callbacks.py, checkpoints.py,
-sampling.py; ending.py turns what is raised here into events. What it leaves out: full fine-tuning and preference pairs.
+The details live next door: families/ (what differs between them), methods.py, data.py (rows and their order), loss.py,
+trainer.py, callbacks.py, checkpoints.py, sampling.py; ending.py turns what is raised here into events.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +22,35 @@ from transformers import PrinterCallback, set_seed
 
 from studio.contract.events import newest
 from studio.contract.spec import TrainSpec, read_train_spec
+from studio.contract.trackers import tracker_names
 from studio.errors import BadFile, BadModel, BadSpec
 from studio.models.answers import context_window
+from studio.models.classify import text_window
 from studio.models.devices import device_name, pick_device
 from studio.models.disk import is_disk_full
-from studio.models.hashes import adapter_hash
 from studio.models.loading import LoadedBase, load_base
 from studio.models.quiet import be_quiet, stay_offline
+from studio.models.templates import use_template
 from studio.training import checkpoints
 from studio.training.best import Best
+from studio.training.cache import cached_read, render_ahead
 from studio.training.callbacks import Between, Progress, marks
-from studio.training.data import Row, RunRows, Split, collate, read_split, run_order, spread
+from studio.training.data import Row, RunRows, Split, run_order, spread
+from studio.training.earlier import told_of_earlier
+from studio.training.families import FamilyWays
+from studio.training.families.labels import snapshot_labels
+from studio.training.guards import check_validation, guard_of
 from studio.training.held_out import write_held_out
-from studio.training.lora import attach_lora, save_adapter
-from studio.training.loss import mean_loss, overall, row_losses
+from studio.training.loss import overall
+from studio.training.machine import machine_of, own_device
+from studio.training.memory import fit
+from studio.training.methods import Untuned, attach, check_offered, groups, is_adapter, result_hash, save
+from studio.training.preference import PreferenceWays, begin, figures, ways_for
+from studio.training.quick import make_quick
 from studio.training.report import Report
 from studio.training.sampling import report_samples
 from studio.training.stop import Stop
+from studio.training.trackers import open_trackers
 from studio.training.trainer import AnswerTrainer, arguments, world_size
 
 CURVE_ROWS = 128
@@ -52,11 +62,13 @@ HELD_OUT_ROWS = 512
 
 @dataclass(frozen=True)
 class Data:
-    """The splits of a run, rendered. `held_out` is the one that base and tuned are compared on, None without rows."""
+    """The splits of a run, rendered, and what is done with such rows. `held_out` is the split that base and tuned are
+    compared on, None without rows."""
 
     train: Split
     validation: Split
     test: Split
+    ways: FamilyWays
 
     @property
     def held_out(self) -> Split | None:
@@ -81,20 +93,31 @@ def train(run_dir: Path, report: Report, stop: Stop) -> dict[str, object]:
     began = time.monotonic()
     be_quiet()
     spec = read_train_spec(run_dir)
+    tracker_names(spec.trackers)  # a missing one is told before anything slow
     device = pick_device(spec.device)
-    report.state("loading", f"Loading {spec.base_model} on {device_name(device)}", **_machine(device))
-    base = load_base(spec.models, spec.base_model, _own_device(spec.device), spec.dtype)
+    report.state("loading", f"Loading {spec.base_model} on {device_name(device)}", **machine_of(device))
+    ahead = render_ahead(spec, lambda early: _read_splits(spec, early, stop))
+    base = _load(spec)
     stay_offline()
     stop.check()
 
+    if ahead:
+        ahead.wait()
     data = _read_data(spec, base, report, stop)
+    if told := told_of_earlier(spec):
+        report.warning(told)
     plan = _plan(spec, data.train.rows)
     set_seed(spec.seed)
-    model = attach_lora(base.model, spec)
+    model = attach(base, spec)
     checkpoint = _checkpoint(run_dir, plan, base, report, stop)
+    begin(data.ways, model, run_dir, spec, base, data.train.rows, _held_rows(data, spec), report, stop)
+    report.listen(open_trackers(run_dir, spec, stop.saved_step, report.warning))
+
+    lengths = [len(row) for split in (data.train, data.validation, data.test) for row in split.rows]
+    quick = make_quick(model, base, spec, lengths, plan.tokens_after[-1], report, newest(run_dir, "compiled"))
 
     resumed = f", going on from step {checkpoints.step_of(checkpoint)}" if checkpoint else ""
-    report.state("training", f"Training {plan.steps} steps{resumed}", **_sizes(data, plan, base, model))
+    report.state("training", f"Training {plan.steps} steps{resumed}", **_sizes(data, plan, base, model), **quick)
     first = int(os.environ.get("RANK", "0")) == 0
     best = Best(run_dir, spec.keep == "best", spec.patience, stop.saved_step, writes=first)
     validate = _validator(model, data, base, spec, best, report, stop)
@@ -104,15 +127,19 @@ def train(run_dir: Path, report: Report, stop: Stop) -> dict[str, object]:
     if not first:
         return {}  # a helper of a multi-GPU run: the first process does the rest
     # Before anything else can fail or be stopped: these are the hours that the user waited for.
-    stop.results = {"base_hash": base.weights_hash, "adapter_hash": adapter_hash(save_adapter(model, run_dir))}
+    stop.results = {
+        "base_hash": base.weights_hash,
+        "adapter_hash": result_hash(save(model, base, run_dir, spec.chat_template)),
+    }
     stop.check()
     if _take_best(model, best, validate, progress.last_step, plan.steps, report):
-        stop.results["adapter_hash"] = adapter_hash(save_adapter(model, run_dir))
+        stop.results["adapter_hash"] = result_hash(save(model, base, run_dir, spec.chat_template))
 
     report.state("evaluating", "Comparing base and tuned loss on held-out rows")
-    losses = _held_out_losses(run_dir, model, data, base, spec, progress.last_step, report, stop)
+    untuned = Untuned(model, base)
+    losses = _held_out_losses(run_dir, model, untuned, data, base, spec, progress.last_step, report, stop)
     report.state("sampling", f"Answering {min(spec.samples, len(_held_out_rows(data)))} held-out prompts")
-    _sample(model, data, base, spec, report, stop)
+    _sample(model, untuned, data, base, spec, report, stop)
 
     seen = plan.tokens_after[progress.last_step]
     trained = seen - plan.tokens_after[progress.first_step]
@@ -129,31 +156,26 @@ def train(run_dir: Path, report: Report, stop: Stop) -> dict[str, object]:
     }
 
 
-def _machine(device: torch.device) -> dict[str, object]:
-    packages = ("torch", "transformers", "peft")
-    return {
-        "pid": os.getpid(),
-        "device": device.type,
-        "device_name": device_name(device),
-        "versions": {name: version(name) for name in packages},
-    }
-
-
-def _own_device(wanted: str) -> str:
-    """Under a launcher each process takes the GPU that the launcher gave it."""
-    if world_size() > 1 and torch.cuda.is_available() and wanted != "cpu":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    return wanted
+def _load(spec: TrainSpec) -> LoadedBase:
+    """The base model, an encoder's with the snapshot's labels. Raises BadModel, BadSpec, BadFile, DiskFull."""
+    base = load_base(
+        spec.models,
+        spec.base_model,
+        own_device(spec.device),
+        spec.dtype,
+        spec.family,
+        labels=lambda: snapshot_labels(spec.snapshot),
+        seed=spec.seed,
+        four_bit=spec.method == "qlora",
+    )
+    check_offered(spec.method, base)
+    use_template(base.tokenizer, spec.chat_template)
+    return base
 
 
 def _read_data(spec: TrainSpec, base: LoadedBase, report: Report, stop: Stop) -> Data:
-    read = partial(read_split, spec.snapshot, tokenizer=base.tokenizer, max_length=_max_length(spec, base))
-    splits = []
-    for name, keep in (("train", False), ("validation", True), ("test", True)):
-        splits.append(read(name=name, keep_messages=keep))
-        stop.check()
-    data = Data(*splits)
-    for split in splits:
+    data = _read_splits(spec, base, stop)
+    for split in (data.train, data.validation, data.test):
         for warning in split.warnings():
             report.warning(**warning)
     if not data.train.rows:
@@ -165,9 +187,23 @@ def _read_data(spec: TrainSpec, base: LoadedBase, report: Report, stop: Stop) ->
     return data
 
 
+def _read_splits(spec: TrainSpec, base: LoadedBase, stop: Stop) -> Data:
+    ways, most = ways_for(spec, base), _max_length(spec, base)
+    splits = []
+    for name, keep in (("train", False), ("validation", True), ("test", True)):
+        splits.append(cached_read(ways.read, base, spec, name, most, keep))
+        stop.check()
+    train, validation, test = splits
+    return Data(train, validation, test, ways)
+
+
 def _max_length(spec: TrainSpec, base: LoadedBase) -> int:
     """Tokens a row may have: never more than the model has positions for."""
-    return min(spec.max_length, context_window(base.model) or spec.max_length)
+    encoder = base.family == "encoder"
+    window = text_window(base.model, base.tokenizer) if encoder else context_window(base.model)
+    if window is None:
+        return spec.max_length
+    return min(spec.max_length, window - spec.prompt_tokens * (spec.method == "prompt"))
 
 
 def _nothing_left(split: Split, spec: TrainSpec) -> str:
@@ -217,7 +253,7 @@ def _sizes(data: Data, plan: Plan, base: LoadedBase, model: Any) -> dict[str, ob
         "rows": {split.name: len(split.rows) for split in (data.train, data.validation, data.test)},
         "tokens": plan.tokens_after[-1],
         "trainable_parameters": trainable,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()) - trainable,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()) - trainable * is_adapter(model),
         "base_hash": base.weights_hash,
     }
 
@@ -236,8 +272,8 @@ def _run_steps(
     stop: Stop,
 ) -> Progress:
     output = run_dir / checkpoints.FOLDER
-    pad = int(base.tokenizer.pad_token_id)
-    progress = Progress(report, plan.tokens_after, len(data.train.rows), plan.rows_per_step)
+    pad, ways, rows = int(base.tokenizer.pad_token_id), data.ways, RunRows(data.train.rows, plan.order)
+    progress = Progress(report, plan.tokens_after, len(data.train.rows), plan.rows_per_step, guard_of(spec))
     between = Between(
         stop,
         progress,
@@ -246,15 +282,24 @@ def _run_steps(
         save_at=marks(plan.steps, spec.checkpoints, with_last=False),
         enough=lambda: best.exhausted,
     )
-    trainer = AnswerTrainer(
-        model=model,
-        args=arguments(spec, plan.steps, output, base.device),
-        data_collator=partial(collate, pad_id=pad),
-        train_dataset=RunRows(data.train.rows, plan.order),
-        callbacks=[progress, between],
-        smoothing=spec.label_smoothing,
-        autocast=base.dtype if base.device.type == "cuda" and base.dtype == torch.bfloat16 else None,
-    )
+    callbacks: list[Any] = [progress, between]
+    trainer: Any
+    if isinstance(ways, PreferenceWays):
+        trainer = ways.trainer(spec, plan.steps, output, model, base, rows, callbacks=callbacks, report=report)
+    else:
+        longest = ways.collate([data.train.rows[int(index)] for index in plan.order[: spec.batch_size]], pad)
+        trainer = AnswerTrainer(
+            model=model,
+            args=arguments(spec, plan.steps, output, base.device),
+            data_collator=lambda rows: ways.collate(rows, pad),
+            train_dataset=rows,
+            callbacks=callbacks,
+            ways=ways,
+            thrift=fit(spec, model, longest, base.device, report, world_size() == 1),
+            groups=groups(model, base, spec),
+            smoothing=spec.label_smoothing,
+            autocast=base.dtype if base.device.type == "cuda" and base.dtype == torch.bfloat16 else None,
+        )
     trainer.remove_callback(PrinterCallback)
     with stop.deferred():
         stop.check()
@@ -274,8 +319,12 @@ def _validator(
         return None
 
     def validate(step: int) -> None:
-        loss = mean_loss(model, rows, pad, spec.batch_size, stop.check)
+        found = data.ways.row_losses(model, rows, pad, spec.batch_size, stop.check)
+        loss = overall(found)
+        check_validation(loss, step)
         report.metric("validation_loss", loss, step)
+        for name, value in figures(found).items():
+            report.metric(f"validation_{name}", value, step)
         best.offer(model, step, loss)
 
     return validate
@@ -296,10 +345,12 @@ def _take_best(
     return taken is not None
 
 
-def _sample(model: Any, data: Data, base: LoadedBase, spec: TrainSpec, report: Report, stop: Stop) -> None:
+def _sample(
+    model: Any, untuned: Untuned, data: Data, base: LoadedBase, spec: TrainSpec, report: Report, stop: Stop
+) -> None:
     rows = spread(_held_out_rows(data), spec.samples)
     try:
-        report_samples(model, base.tokenizer, rows, spec.sample_tokens, report, stop)
+        report_samples(model, untuned, base, rows, spec.sample_tokens, report, stop)
     except Exception as error:
         if is_disk_full(error):
             raise
@@ -308,22 +359,40 @@ def _sample(model: Any, data: Data, base: LoadedBase, spec: TrainSpec, report: R
         report.warning(f"The samples could not be generated ({type(error).__name__}; the log has the details).")
 
 
+def _held_rows(data: Data, spec: TrainSpec) -> list[Row]:
+    """The rows that are measured beside those that are trained on."""
+    held_out = spread(_held_out_rows(data), min(HELD_OUT_ROWS, spec.held_out_rows))
+    return [*spread(data.validation.rows, CURVE_ROWS), *held_out]
+
+
 def _held_out_rows(data: Data) -> list[Row]:
     return data.held_out.rows if data.held_out else []
 
 
 def _held_out_losses(
-    run_dir: Path, model: Any, data: Data, base: LoadedBase, spec: TrainSpec, step: int, report: Report, stop: Stop
+    run_dir: Path,
+    model: Any,
+    untuned: Untuned,
+    data: Data,
+    base: LoadedBase,
+    spec: TrainSpec,
+    step: int,
+    report: Report,
+    stop: Stop,
 ) -> dict[str, object]:
-    rows = spread(_held_out_rows(data), HELD_OUT_ROWS)
+    rows = spread(_held_out_rows(data), min(HELD_OUT_ROWS, spec.held_out_rows))
     if not rows or data.held_out is None:
         return {"base_loss": None, "tuned_loss": None, "held_out": None, "held_out_rows": 0}
-    measure = partial(row_losses, model, rows, int(base.tokenizer.pad_token_id), spec.batch_size, stop.check)
-    with model.disable_adapter():
-        of_base = measure()
-    of_tuned = measure()
+    losses_of, pad = data.ways.row_losses, int(base.tokenizer.pad_token_id)
+    with untuned() as as_base:
+        of_base = losses_of(as_base, rows, pad, spec.batch_size, stop.check)
+    of_tuned = losses_of(model, rows, pad, spec.batch_size, stop.check)
+    further = {f"held_out_{name}": value for name, value in figures(of_tuned).items()}
     write_held_out(run_dir, spec.snapshot, data.held_out.name, rows, of_base, of_tuned)
     before, after = overall(of_base), overall(of_tuned)
     report.metric("base_loss", before, step)
     report.metric("tuned_loss", after, step)
-    return {"base_loss": before, "tuned_loss": after, "held_out": data.held_out.name, "held_out_rows": len(rows)}
+    for name, value in further.items():
+        report.metric(name, value, step)
+    told = {"base_loss": before, "tuned_loss": after, "held_out": data.held_out.name, "held_out_rows": len(rows)}
+    return told | further

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from studio.contract.events import EventKind, EventWriter, RunState
 from studio.errors import JobFailed
@@ -12,6 +14,14 @@ from studio.training.stop import Stop
 STEP_EVENTS_PER_SECOND = 10.0
 MANY_STEP_EVENTS = 300
 """After so many, one a second: a curve is drawn by then, and a run of days must not write gigabytes."""
+
+
+class Listener(Protocol):
+    """Who else wants to know of a run's events."""
+
+    def __call__(self, kind: str, data: Mapping[str, object]) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Report:
@@ -27,6 +37,11 @@ class Report:
         self._stop = stop
         self._last_step = float("-inf")
         self._step_events = 0
+        self._listener: Listener | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """Hand each event that is written from here on to `listener` too, and close it with this report."""
+        self._listener = listener
 
     def state(self, state: RunState, message: str, **data: object) -> None:
         """What the job is doing now; `message` is for people."""
@@ -65,6 +80,9 @@ class Report:
 
     def close(self) -> None:
         """Flush to the disk and close."""
+        listener, self._listener = self._listener, None
+        if listener:
+            listener.close()
         if self._writer:
             self._writer.close()
 
@@ -72,3 +90,5 @@ class Report:
         if self._writer:
             with self._stop.shielded():
                 self._writer.write(event, **data)
+                if self._listener:
+                    self._listener(event, data)

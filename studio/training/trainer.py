@@ -14,8 +14,9 @@ from transformers import Trainer, TrainingArguments
 
 from studio.contract.spec import TrainSpec
 from studio.training import checkpoints
-from studio.training.lora import write_adapter
-from studio.training.loss import answer_loss, plain_loss
+from studio.training.families import FamilyWays, of
+from studio.training.memory import Thrift
+from studio.training.methods import load, write
 
 
 def arguments(spec: TrainSpec, steps: int, output_dir: Path, device: torch.device) -> TrainingArguments:
@@ -48,6 +49,8 @@ def arguments(spec: TrainSpec, steps: int, output_dir: Path, device: torch.devic
         remove_unused_columns=False,
         dataloader_num_workers=0,
         dataloader_pin_memory=device.type == "cuda",
+        # The next batch is fetched before a step begins: from pinned memory its copy runs beside the step.
+        accelerator_config={"non_blocking": device.type == "cuda"},
         use_cpu=device.type == "cpu",
         ddp_find_unused_parameters=False,
     )
@@ -57,30 +60,10 @@ def arguments(spec: TrainSpec, steps: int, output_dir: Path, device: torch.devic
     return made
 
 
-class AnswerTrainer(Trainer):
-    """The loss of a step is the sum over its answer tokens divided by their number, over all accumulated batches."""
+class Sealed(Trainer):
+    """What every run's trainer has in common: whole checkpoints, no history, and the optimiser's `groups`."""
 
-    def __init__(self, *args: Any, autocast: torch.dtype | None = None, smoothing: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = True  # asks the Trainer to count the targets of a step for us
-        self.loss_is_scaled_for_ga = True
-        self._autocast = autocast
-        self._smoothing = smoothing
-        self._loss = answer_loss(self.model, smoothing)
-
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """Mean loss in nats an answer token of the whole optimiser step; the share of this batch."""
-        ids, mask, labels = inputs["input_ids"], inputs["attention_mask"], inputs["labels"]
-        with torch.autocast(ids.device.type, self._autocast, enabled=self._autocast is not None):
-            # A wrapped model (DDP) must be entered through the wrapper, or its gradients are never summed.
-            if model is self.model:
-                total = self._loss(ids, mask, labels)
-            else:
-                total = plain_loss(model, ids, mask, labels, self._smoothing)
-        # Launchers average gradients over processes, whereas the count is already that of all of them.
-        return total / num_items_in_batch * self.accelerator.num_processes
+    groups: list[dict[str, Any]] | None = None
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: it would walk over all parameters at each step."""
@@ -111,7 +94,62 @@ class AnswerTrainer(Trainer):
         folder = Path(output_dir or self.args.output_dir or ".")
         if self.args.should_save:
             folder.mkdir(parents=True, exist_ok=True)
-            write_adapter(self.model, folder)
+            write(self.model, folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load(model or self.model, Path(resume_from_checkpoint))
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW over the groups that the method asks for, once."""
+        if self.optimizer is None:
+            learner: Any = self.model
+            made, options = self.get_optimizer_cls_and_kwargs(self.args, learner)
+            every = [{"params": [one for one in learner.parameters() if one.requires_grad]}]
+            self.optimizer = made(self.groups or every, **options)
+        return self.optimizer
+
+
+class AnswerTrainer(Sealed):
+    """The loss of a step is the sum over its answer tokens divided by their number, over all accumulated batches."""
+
+    def __init__(
+        self,
+        *args: Any,
+        ways: FamilyWays | None = None,
+        autocast: torch.dtype | None = None,
+        smoothing: float = 0.0,
+        groups: list[dict[str, Any]] | None = None,
+        thrift: Thrift | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._thrift = thrift or Thrift(print, world_size() == 1)
+        self.groups = groups
+        self.model_accepts_loss_kwargs = True  # asks the Trainer to count the targets of a step for us
+        self.loss_is_scaled_for_ga = True
+        self._autocast = autocast
+        self._smoothing = smoothing
+        self._ways = ways or of("causal")
+        self._loss = self._ways.loss(self.model, smoothing)
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and backward of a micro-batch, in parts once memory has run out (see memory.py)."""
+
+        def one(part: Any) -> torch.Tensor:
+            return super(AnswerTrainer, self).training_step(model, part, num_items_in_batch)
+
+        return self._thrift.train(self.state.global_step, inputs, one, lambda: model.zero_grad(set_to_none=True))
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Mean loss in nats an answer token of the whole optimiser step; the share of this batch."""
+        with torch.autocast(inputs["labels"].device.type, self._autocast, enabled=self._autocast is not None):
+            # A wrapped model (DDP) must be entered through the wrapper, or its gradients are never summed.
+            own = model is self.model
+            total = self._loss(inputs) if own else self._ways.plain_loss(model, inputs, self._smoothing)
+        # Launchers average gradients over processes, whereas the count is already that of all of them.
+        return total / num_items_in_batch * self.accelerator.num_processes
 
 
 def world_size() -> int:

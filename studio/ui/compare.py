@@ -11,11 +11,12 @@ import gradio as gr
 from storage.records import Run
 from studio.context import Studio
 from studio.contract.chat import Message, conversation
+from studio.contract.methods import METHODS
 from studio.data.projects import get_project
 from studio.data.snapshots import SnapshotRow, read_split
 from studio.errors import BadInput, StudioError
 from studio.jobs.comparison import Pane, Panes, stream_pair
-from studio.jobs.engine import Sampling, where_to_run
+from studio.jobs.engine import Answer, Sampling, Weights, where_to_run
 from studio.jobs.runs import get_run, list_runs
 from studio.ui.components.html import empty, notice, text
 from studio.ui.frame import QUICK, REFRESH, Frame
@@ -152,11 +153,16 @@ def _messages(studio: Studio, run: Run, prompt: str, picked: SnapshotRow | None)
 
 
 def run_menu(studio: Studio, project_id: str | None, current: str | None) -> gr.Dropdown:
-    """The project's runs that have an adapter, newest first and chosen, unless another of them already is."""
+    """The project's runs that have weights, newest first and chosen, unless another of them already is."""
     runs = [run for run in list_runs(studio.db, project_id) if run.adapter_hash] if project_id else []
-    choices = [(f"Run {run.number} · {run.base_model} · {run.steps} steps", run.id) for run in runs]
+    choices = [(f"Run {run.number} · {_method(run)} · {run.base_model} · {run.steps} steps", run.id) for run in runs]
     ids = [run.id for run in runs]
     return gr.Dropdown(choices=choices, value=current if current in ids else (ids[0] if ids else None))
+
+
+def _method(run: Run) -> str:
+    about = next((about for name, about in METHODS.items() if name == run.spec.get("method", "lora")), None)
+    return about.title if about else "LoRA"
 
 
 def test_rows(studio: Studio, run_id: str | None) -> list[SnapshotRow]:
@@ -179,12 +185,9 @@ def pane_html(title: str, pane: Pane, asked: bool, waiting: str = "") -> str:
     if pane.error:
         body += notice("bad", pane.error)
     elif pane.answer:
-        answer, weights = pane.answer, pane.answer.weights
-        named = f"base {weights.base} {weights.base_hash[:12]}"
-        if weights.adapter:
-            named += f" + adapter {weights.adapter} {(weights.adapter_hash or '')[:12]}"
-        cut = " · cut at max tokens" if answer.finish == "length" else ""
-        foot = f'<div class="weights">{answer.tokens} tok · {answer.seconds:.1f} s{cut}<br>{text(named)}</div>'
+        foot = f'<div class="weights">{_figures(pane.answer)}<br>{text(_named(pane.answer.weights))}</div>'
+    elif pane.note:
+        body = f'<span class="quiet">{text(pane.note)}</span>'
     elif not asked:
         body = '<span class="quiet">The answer appears here.</span>'
     elif not pane.text:
@@ -192,3 +195,22 @@ def pane_html(title: str, pane: Pane, asked: bool, waiting: str = "") -> str:
     running = "" if pane.done or not asked else "caret"
     kind = "tuned" if title != "Base" else ""
     return f'<div class="pane {kind}"><h3>{text(title)}</h3><div class="answer {running}">{body}</div>{foot}</div>'
+
+
+def _figures(answer: Answer) -> str:
+    """How sure a classifier is, or how long an answer is; and the seconds that it took."""
+    if answer.probability is not None:
+        return f"probability {answer.probability:.1%} · {answer.seconds:.1f} s"
+    cut = " · cut at max tokens" if answer.finish == "length" else ""
+    return f"{answer.tokens} tok · {answer.seconds:.1f} s{cut}"
+
+
+def _named(weights: Weights) -> str:
+    """The weights that answered, as text."""
+    base, run = (
+        f"base {weights.base} {weights.base_hash[:12]}",
+        f"{weights.adapter} {(weights.adapter_hash or '')[:12]}",
+    )
+    if weights.whole:
+        return f"model of {run}, fully trained from {base}"
+    return f"{base} + adapter {run}" if weights.adapter else base

@@ -94,6 +94,7 @@ STYLESHEET = "\n".join(
         "components/team.css",
         "components/datasets.css",
         "components/preflight.css",
+        "components/sweep.css",
     )
 )
 

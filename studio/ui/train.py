@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
 from studio.context import Studio
 from studio.contract.events import ACTIVE_STATES
-from studio.contract.spec import STARTER, TrainSpec
-from studio.data.browse import list_snapshots
-from studio.errors import BadInput, StudioError
+from studio.contract.spec import STARTER
+from studio.errors import BadInput
 from studio.jobs.on_behalf import resume_run_for, start_run_for, stop_run_for
-from studio.jobs.plan import plan_run
-from studio.jobs.preflighting import Target, look_at
 from studio.jobs.runs import get_run, list_runs
 from studio.ui.components.html import cards as make_cards
-from studio.ui.components.html import empty, notice, opened
+from studio.ui.components.html import empty, opened
 from studio.ui.components.tables import sorted_table
 from studio.ui.errors import say, told
 from studio.ui.frame import POLL, QUICK, REFRESH, Frame
-from studio.ui.preflight_views import brief
-from studio.ui.train_views import RunView, plan_html, run_view, runs_html
+from studio.ui.sweep import Asked
+from studio.ui.sweep import build as build_sweep
+from studio.ui.train_form import (
+    AUTO_METHOD,
+    BASES,
+    FRESH,
+    OBJECTIVES,
+    Wanted,
+    findings_of,
+    planned,
+    snapshot_menu,
+    start_menu,
+    swept,
+)
+from studio.ui.train_settings import CHOSEN, setting_controls
+from studio.ui.train_settings import NAMES as SETTINGS
+from studio.ui.train_views import RunView, run_view, runs_html
 from studio.ui.who import current_user
-
-_DEFAULTS = {name: field.default for name, field in TrainSpec.model_fields.items()}
-_SETTINGS = ("epochs", "max_steps", "learning_rate", "batch_size", "lora_rank", "max_length", "seed")
 
 
 @dataclass(frozen=True)
@@ -33,8 +44,12 @@ class _Parts:
     snapshot: gr.Dropdown
     findings: gr.HTML
     base_model: gr.Dropdown
-    settings: list[gr.Number]
+    start_from: gr.Dropdown
+    method: gr.Dropdown
+    objective: gr.Dropdown
+    settings: list[gr.components.Component]
     plan: gr.HTML
+    why: gr.HTML
     start: gr.Button
     run: gr.State
     seen: gr.State
@@ -48,6 +63,11 @@ class _Parts:
     runs: gr.HTML
 
     @property
+    def wanted(self) -> list[gr.components.Component]:
+        """What a plan and a run are made of."""
+        return [self.snapshot, self.base_model, self.start_from, self.method, self.objective, *self.settings]
+
+    @property
     def view(self) -> list[gr.components.Component]:
         """What shows a run."""
         shown = [self.summary, self.chart, self.stop, self.resume, self.samples, self.log, self.runs]
@@ -58,7 +78,9 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     """Lay the tab out and wire it."""
     parts = _layout()
     _wire_plan(studio, frame, tab, parts)
-    _wire_run(studio, frame, tab, parts)
+    look = _wire_run(studio, frame, tab, parts)
+    used = build_sweep(studio, frame, tab, Asked(parts.wanted, swept))
+    used.then(look, [frame.project, parts.run, parts.seen], parts.view, **QUICK)
 
 
 def _layout() -> _Parts:
@@ -69,15 +91,21 @@ def _layout() -> _Parts:
                 findings = gr.HTML()
                 base_model = gr.Dropdown(
                     label="Base model",
-                    choices=[("SmolLM2-135M-Instruct (starter)", STARTER)],
+                    choices=BASES,
                     value=STARTER,
                     allow_custom_value=True,
                     info="Or a Hub id, or a folder with config.json and *.safetensors.",
                 )
-                plan = gr.HTML()
-                with gr.Accordion("Settings", open=False):
-                    settings = _settings()
+                start_from = gr.Dropdown(label="Start from", choices=[FRESH], value="", visible=False)
+                with gr.Row():
+                    method = gr.Dropdown(label="Method", choices=[AUTO_METHOD], value="", min_width=150)
+                    objective = gr.Dropdown(
+                        label="Objective", choices=OBJECTIVES, value=None, visible=False, min_width=150
+                    )
+                plan = gr.HTML(elem_id="train-plan")
                 start = gr.Button("Start training", variant="primary")
+                why = gr.HTML(elem_id="train-why")
+                settings = setting_controls()
             runs = make_cards()
         with gr.Column(scale=7, min_width=300):
             run, seen, timer = gr.State(""), gr.State(()), gr.Timer(1.0, active=False)
@@ -93,8 +121,12 @@ def _layout() -> _Parts:
         snapshot,
         findings,
         base_model,
+        start_from,
+        method,
+        objective,
         settings,
         plan,
+        why,
         start,
         run,
         seen,
@@ -109,50 +141,35 @@ def _layout() -> _Parts:
     )
 
 
-def _settings() -> list[gr.Number]:
-    labels = {
-        "epochs": "Epochs",
-        "max_steps": "Max steps (0 = by epochs)",
-        "learning_rate": "Learning rate",
-        "batch_size": "Batch size (rows)",
-        "lora_rank": "LoRA rank",
-        "max_length": "Max length (tokens)",
-        "seed": "Seed",
-    }
-    whole = {"max_steps", "batch_size", "lora_rank", "max_length", "seed"}
-    return [
-        gr.Number(label=labels[name], value=_DEFAULTS[name], precision=0 if name in whole else None)
-        for name in _SETTINGS
-    ]
-
-
 def _wire_plan(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
 
-    def on_show(chosen: str | None, current: str | None) -> gr.Dropdown:
-        return snapshot_menu(studio, chosen, current)
+    def on_show(chosen: str | None, current: str | None, begin: str | None) -> list[object]:
+        return [snapshot_menu(studio, chosen, current), start_menu(studio, chosen, begin)]
 
-    def on_plan(chosen: str | None, snapshot: str | None, base_model: str, *settings: float) -> list[object]:
-        try:
-            return [plan_of(studio, chosen, snapshot, base_model, settings), gr.Button(interactive=bool(snapshot))]
-        except StudioError as error:
-            return [notice("bad", str(error)), gr.Button(interactive=False)]
+    def on_plan(chosen: str | None, *wanted: Any) -> list[object]:
+        return planned(studio, chosen, wanted)
 
-    gr.on([tab.select, frame.project.change], on_show, [frame.project, parts.snapshot], parts.snapshot, **REFRESH)
-    chosen_by = [frame.project, parts.snapshot, parts.base_model, *parts.settings]
-    changes = [parts.snapshot.change, parts.base_model.change, *(field.change for field in parts.settings)]
-    gr.on([tab.select, *changes], on_plan, chosen_by, [parts.plan, parts.start], **REFRESH)
+    menus = [parts.snapshot, parts.start_from]
+    gr.on([tab.select, frame.project.change], on_show, [frame.project, *menus], menus, **REFRESH)
+    shown = [part for name, part in zip(SETTINGS, parts.settings, strict=True) if name in CHOSEN]
+    results = [parts.plan, parts.why, parts.start, parts.method, parts.objective, *shown]
+    changes = [part.change for part in parts.wanted]  # type: ignore[attr-defined]
+    gr.on([tab.select, *changes], on_plan, [frame.project, *parts.wanted], results, **REFRESH)
     looked = [frame.project, parts.snapshot]
     shows = [tab.select, parts.snapshot.change]
     gr.on(shows, lambda *now: findings_of(studio, *now), looked, parts.findings, **REFRESH)
 
 
-def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
+def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> Callable[..., list[object]]:
+    """Wire what shows a run; the handler that looks at it anew."""
 
     @told
-    def on_start(chosen: str | None, snapshot: str | None, base_model: str, *settings: float) -> list[object]:
-        if not snapshot:
+    def on_start(chosen: str | None, *values: Any) -> list[object]:
+        want = Wanted.of(values)
+        if not want.snapshot:
             raise BadInput("Freeze a snapshot first (Datasets tab): training needs frozen data.")
-        run = start_run_for(studio.db, studio.workspace, current_user(), snapshot, base_model, _given(settings), chosen)
+        what = (want.snapshot, want.base(studio), want.settings, chosen, want.start_from or None)
+        run = start_run_for(studio.db, studio.workspace, current_user(), *what)
         return _shown(studio, chosen, run.id, ())
 
     @told
@@ -169,8 +186,7 @@ def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_open(chosen: str | None, event: gr.EventData) -> list[object]:
         return _shown(studio, chosen, opened(event), ())
 
-    chosen_by = [frame.project, parts.snapshot, parts.base_model, *parts.settings]
-    parts.start.click(on_start, chosen_by, parts.view, **QUICK)
+    parts.start.click(on_start, [frame.project, *parts.wanted], parts.view, **QUICK)
     parts.stop.click(on_stop, [frame.project, parts.run], parts.view, **QUICK)
     parts.resume.click(on_resume, [frame.project, parts.run], parts.view, **QUICK)
     parts.runs.open(on_open, frame.project, parts.view, **QUICK)
@@ -179,40 +195,7 @@ def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     # A tick does not say which run is looked at: it may answer after a click that chose another.
     parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **POLL)
     gr.on([tab.select, frame.project.change], look, state, parts.view, **REFRESH)
-
-
-def snapshot_menu(studio: Studio, project_id: str | None, current: str | None) -> gr.Dropdown:
-    """The project's snapshots, newest first and chosen, unless another of them already is."""
-    found = list_snapshots(studio.db, project_id) if project_id else []
-    choices = [
-        (f"v{s.version} · {s.train_rows} / {s.validation_rows} / {s.test_rows} rows · {s.id[:8]}", s.id) for s in found
-    ]
-    ids = [item.id for item in found]
-    return gr.Dropdown(choices=choices, value=current if current in ids else (ids[0] if ids else None))
-
-
-def findings_of(studio: Studio, project_id: str | None, snapshot: str | None) -> str:
-    """What a preflight of the snapshot found, in a line; where there was none, that there could be one."""
-    if not project_id or not snapshot:
-        return ""
-    report = look_at(None, studio.workspace, Target(project_id, snapshot)).report
-    return brief(report) if report else "<p class='quiet'>Not checked yet: see the Preflight tab before you train.</p>"
-
-
-def plan_of(
-    studio: Studio, project_id: str | None, snapshot: str | None, base_model: str, settings: tuple[float, ...]
-) -> str:
-    """The plan of the run that a click would start, or what is missing for one."""
-    if not project_id:
-        return empty("No project chosen", "Choose one above, or create one in the Projects tab.")
-    if not snapshot:
-        return empty("No snapshot yet", "Freeze one in the Datasets tab: training needs data that stays as it is.")
-    return plan_html(plan_run(studio.db, studio.workspace, snapshot, base_model, _given(settings), project_id))
-
-
-def _given(settings: tuple[float, ...]) -> dict[str, object]:
-    """Settings by name; an emptied field means its default."""
-    return {name: value for name, value in zip(_SETTINGS, settings, strict=True) if value is not None}
+    return look
 
 
 def _shown(studio: Studio, project_id: str | None, run_id: str, seen: tuple[object, ...]) -> list[object]:

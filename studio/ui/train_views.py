@@ -1,4 +1,4 @@
-"""What the Train tab shows of a plan and of a run: data in, HTML out, so it is tested without a browser."""
+"""What the Train tab shows of a run: data in, HTML out, so it is tested without a browser."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from storage.records import Run, RunEvent
 from studio.context import Studio
 from studio.contract.events import ACTIVE_STATES
 from studio.data.slices import LEAST_ROWS, Slice, slices_of
-from studio.jobs.plan import Plan
 from studio.jobs.runs import list_events, run_log
 from studio.ui.components.curve import curve
 from studio.ui.components.html import bar, chip, duration, empty, moment, notice, size, text
+from studio.ui.components.rewards import rewards
 from studio.ui.components.tables import Cell, sortable
 
 _STATE_KINDS = {"done": "good", "failed": "bad", "stopped": "warn"}
@@ -45,30 +45,6 @@ class RunView:
         )
 
 
-def plan_html(plan: Plan) -> str:
-    """Device, method, steps, minutes and memory in one glance; the reasons folded."""
-    minutes = "after the first steps" if plan.minutes is None else f"~{_minutes(plan.minutes)}"
-    memory = (
-        "unknown yet"
-        if plan.memory_bytes is None
-        else f"~{size(plan.memory_bytes)} of {size(plan.device.memory_bytes)}"
-    )
-    facts = {
-        "Device": plan.device.kind.upper(),
-        "Method": plan.method,
-        "Steps": f"{plan.steps:,}",
-        "Time": minutes,
-        "Memory": memory,
-    }
-    notes = ""
-    if not plan.validation_rows:
-        notes = notice("warn", "This snapshot has no validation rows: there will be no validation curve.")
-    if plan.memory_bytes and plan.memory_bytes > plan.device.free_bytes:
-        notes += notice("bad", f"Only {size(plan.device.free_bytes)} are free: make the batch or the length smaller.")
-    reasons = "".join(f"<dt>{text(name)}</dt><dd>{text(why)}</dd>" for name, why in plan.reasons)
-    return f'{_facts(facts)}{notes}<details class="why"><summary>Why these?</summary><dl>{reasons}</dl></details>'
-
-
 def run_view(studio: Studio, run: Run) -> RunView:
     """Everything there is to see of a run."""
     events = list_events(studio.db, run.id, ("step", "metric", "sample", "warning"), most=600)
@@ -76,12 +52,22 @@ def run_view(studio: Studio, run: Run) -> RunView:
     validation = _points((e for e in events if e.data.get("name") == "validation_loss"), "value")
     return RunView(
         summary=summary_html(run, events),
-        chart=curve(train, validation, run.steps),
+        chart=curve(train, validation, run.steps) + _rewards(events, run.steps),
         samples=samples_html([e for e in events if e.kind == "sample"]) + _slices(studio, run),
         log=log_html(run, run_log(studio.workspace, run.id, 60)),
         active=run.state in ACTIVE_STATES,
         resumable=run.state in ("stopped", "failed"),
     )
+
+
+def _rewards(events: Sequence[RunEvent], steps: int) -> str:
+    """The charts of a preference run; '' for other runs."""
+
+    def points(name: str) -> list[tuple[float, float]]:
+        return _points((event for event in events if event.data.get("name") == name), "value")
+
+    both = [[points(f"{part}rewards_{name}") for part in ("", "validation_")] for name in ("margin", "accuracy")]
+    return rewards(both[0], both[1], steps)
 
 
 def summary_html(run: Run, events: Sequence[RunEvent]) -> str:
@@ -188,10 +174,6 @@ def _facts(facts: dict[str, str]) -> str:
         + "".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in facts.items())
         + "</dl>"
     )
-
-
-def _minutes(minutes: float) -> str:
-    return "1 min" if minutes < 1 else f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def _one_line(run: Run) -> str:

@@ -89,11 +89,11 @@ def test_a_prompt_that_opens_a_thought_is_trained_as_it_is_asked(answer):
     assert answer_of(tokenizer, rendered) == answer + "<|im_end|>"
 
 
-def test_an_earlier_turn_of_such_a_template_stays_as_later_turns_see_it():
+def test_an_earlier_turn_of_such_a_template_is_trained_as_later_turns_see_it():
     tokenizer = tiny.make_tokenizer(REASONING)
     talk = [Message("user", "A?"), Message("assistant", "One."), Message("user", "B?"), Message("assistant", "Two.")]
     rendered = render(tokenizer, talk)
-    assert answer_of(tokenizer, rendered) == "Two.<|im_end|>"
+    assert answer_of(tokenizer, rendered) == "One.<|im_end|>Two.<|im_end|>"
     assert tokenizer.decode(rendered.ids).startswith(tokenizer.decode(prompt_ids(tokenizer, talk[:-1])))
 
 

@@ -13,7 +13,19 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import Served, open_tab
 
-TABS = ("Projects", "Data", "Label", "Review", "Suggestions", "Team", "Datasets", "Preflight", "Train", "Compare", "People")
+TABS = (
+    "Projects",
+    "Data",
+    "Label",
+    "Review",
+    "Suggestions",
+    "Team",
+    "Datasets",
+    "Preflight",
+    "Train",
+    "Compare",
+    "People",
+)
 OUT = Path(__file__).parent / "out"
 
 

@@ -21,7 +21,13 @@ class FakeEngine:
         self.gate.set()
         self.broken = False
         self.base = SimpleNamespace(name="tiny", weights_hash="b" * 64, device="cpu")
-        self.adapters = SimpleNamespace(loaded=[], available=lambda: ["run1"])
+        self.loaded: list[tuple[str, str]] = []
+
+    def available(self) -> list[str]:
+        return ["run1"]
+
+    def rest(self) -> None:
+        pass
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
         if request.adapter not in (None, "run1"):

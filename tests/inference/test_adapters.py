@@ -22,7 +22,7 @@ def mine(engine: Engine, runs: Path, tmp_path: Path) -> Path:
     """Runs of this test alone, put under the engine."""
     folder = tmp_path / "runs"
     shutil.copytree(runs, folder)
-    engine.adapters._runs = folder
+    engine.runs = engine.adapters._runs = folder
     return folder
 
 
@@ -87,7 +87,8 @@ def test_a_folder_outside_the_runs_is_not_found(engine: Engine, mine: Path, tmp_
 @pytest.mark.parametrize(
     "fields",
     [
-        {"peft_type": "IA3"},
+        {"peft_type": "POLY"},
+        {"peft_type": ["LORA"]},
         {"target_modules": "(a+)+$"},
         {"target_modules": ["(a+)+$"]},
         {"modules_to_save": ["lm_head"]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from transformers import LlamaForCausalLM
 
 from studio.contract.chat import Message, prompt_ids
 from studio.errors import BadInput, NotFound
-from studio.inference.decode import Decoder, DecodeRow, Sampling
+from studio.inference.decode import CausalDecoder, DecodeRow, Sampling
 from studio.inference.engine import Engine
 from studio.inference.request import Delta, Finished, GenerationRequest
 from studio.models.hashes import adapter_hash
@@ -117,7 +118,7 @@ def test_without_a_seed_answers_differ(engine: Engine) -> None:
 def test_sampling_follows_the_distribution(engine: Engine) -> None:
     row = engine.prepare(ask())
     rows = [DecodeRow(row.ids, "__base__", Sampling(1.0, 0.6, seed)) for seed in range(2000)]
-    decoder = Decoder(engine._forward, engine._takes, rows, 0, engine._device)
+    decoder = CausalDecoder(engine._through(engine.shared), rows)
     chances = torch.softmax(logits(engine, ask())[0], -1).sort(descending=True)
     size = int((chances.values.cumsum(0) < 0.6).sum()) + 1
     counts = torch.bincount(torch.tensor(decoder.step()), minlength=258)
@@ -139,7 +140,7 @@ def test_a_prompt_beyond_the_context_is_refused(engine: Engine) -> None:
 
 def test_an_end_token_stops_the_row(engine: Engine) -> None:
     first = logits(engine, ask())[0].argmax().item()
-    engine._ends = frozenset({first})
+    engine.shared = replace(engine.shared, ends=frozenset({first}))
     end = finished(list(engine.generate([ask()])))
     assert (end.reason, end.completion_tokens) == ("stop", 1)
 

@@ -9,9 +9,9 @@ from typing import cast
 import pytest
 
 from studio.contract.chat import Message
-from studio.errors import JobFailed
-from studio.jobs.comparison import Panes, stream_pair
-from studio.jobs.engine import Answer, Engine, Question, Sampling, Weights
+from studio.errors import BadInput, JobFailed
+from studio.jobs.comparison import NO_CLASSIFIER, Pane, Panes, answer_pairs, stream_pair
+from studio.jobs.engine import Answer, Engine, NoClassifier, Question, Sampling, Weights, _raise_for
 
 WHOLE = Answer("yes", Weights("b", "0", None, None), "stop", 1, 0.1)
 
@@ -54,3 +54,36 @@ def test_a_stream_that_breaks_off_is_told_on_its_side(failure: Exception | None,
     panes = compare(FakeEngine(failure))
     assert panes.base.answer == WHOLE
     assert panes.tuned.text == "y" and panes.tuned.error is not None and said in panes.tuned.error
+
+
+class Untaught(FakeEngine):
+    """An engine over a base without labels, whose run knows them."""
+
+    async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
+        """Refused for the base; a label at once for the run."""
+        if question.adapter is None:
+            raise NoClassifier("It was never trained on any labels.")
+        yield WHOLE
+
+    def answer_many(self, questions: list[Question]) -> list[Answer]:
+        """Like `stream`, of many."""
+        if questions[0].adapter is None:
+            raise NoClassifier("It was never trained on any labels.")
+        return [WHOLE] * len(questions)
+
+
+def test_a_base_without_labels_has_a_note_in_place_of_an_answer() -> None:
+    panes = compare(Untaught(None))
+    assert panes.base == Pane(note=NO_CLASSIFIER) and panes.base.done
+    assert panes.tuned.answer == WHOLE
+    pairs = answer_pairs(cast(Engine, Untaught(None)), [[Message("user", "?")]] * 2, "run-1", Sampling())
+    assert [(pair.base_text, pair.tuned) for pair in pairs] == [(NO_CLASSIFIER, WHOLE)] * 2
+
+
+def test_the_refusal_of_a_base_without_labels_is_told_from_others() -> None:
+    with pytest.raises(NoClassifier, match="no labels"):
+        _raise_for(400, '{"error": {"message": "It knows no labels.", "code": "no_classifier"}}')
+    for body in ('{"error": {"message": "Too long.", "code": null}}', '{"error": "x"}', "[]", "x"):
+        with pytest.raises(BadInput) as refused:
+            _raise_for(400, body)
+        assert not isinstance(refused.value, NoClassifier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from storage.runs import create_run, take_up_events
 from studio.errors import BadFile, BadModel, BadSpec, NotFound
 from studio.jobs import plan as planning
+from studio.jobs import plan_spec
 from studio.jobs.devices import Device
 from studio.jobs.plan import Plan, plan_run
 from tests.jobs.conftest import Room
@@ -20,7 +22,7 @@ SMALL_CPU = Device("cpu", "test", 8 * 2**30, 4 * 2**30)
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU of 100 GFLOP/s, whatever runs the tests."""
     monkeypatch.setattr(planning, "_cpu_flops", lambda: 1e11)
-    monkeypatch.setattr(planning, "list_devices", lambda: [SMALL_CPU])
+    monkeypatch.setattr(plan_spec, "list_devices", lambda: [SMALL_CPU])
 
 
 def plan(room: Room, model: str = "starter", **settings: object) -> Plan:
@@ -31,11 +33,12 @@ def plan(room: Room, model: str = "starter", **settings: object) -> Plan:
 def test_the_plan_of_the_starter_is_plausible(room: Room) -> None:
     found = plan(room)
     assert found.train_rows == room.snapshot.train_rows == 32
-    assert found.steps == 12 and found.method == "LoRA r16"
+    assert found.steps == 20 and found.method == "LoRA r8"
     assert found.minutes is not None and found.memory_bytes is not None
     assert 0.1 < found.minutes < 5
     assert 1e9 < found.memory_bytes < 4e9
-    assert {name for name, _ in found.reasons} >= {"LoRA", "Steps", "Learning rate", "Time"}
+    assert {one.name for one in found.chosen} >= {"method", "epochs", "learning_rate", "lora_rank", "max_length"}
+    assert {name for name, _ in found.reasons} >= {"Steps", "Time", "Loss"}
 
 
 def test_it_starts_nothing(room: Room) -> None:
@@ -68,7 +71,7 @@ def test_a_higher_rank_takes_more_memory(room: Room) -> None:
 def test_of_a_model_that_is_not_here_yet_nothing_is_claimed(room: Room) -> None:
     found = plan(room, "org/some-model")
     assert (found.minutes, found.memory_bytes) == (None, None)
-    assert found.steps == 12
+    assert found.steps == 20
     assert "first steps will tell" in dict(found.reasons)["Time"]
 
 
@@ -77,7 +80,7 @@ def test_a_finished_run_of_the_same_kind_is_believed_over_arithmetic(room: Room)
     measured = {"state": "done", "device": "CPU (float32)", "tokens_per_second": 1.0}
     take_up_events(room.db, run.id, [], 0, measured)
     found = plan(room)
-    assert found.minutes == found.tokens / 60
+    assert found.minutes is not None and found.tokens < 60 * found.minutes < 3 * found.tokens
     assert "reached 1 tokens/s" in dict(found.reasons)["Time"]
     assert plan(room, str(room.model)).minutes != found.minutes
 
@@ -85,7 +88,7 @@ def test_a_finished_run_of_the_same_kind_is_believed_over_arithmetic(room: Room)
 def test_a_gpu_is_planned_for_without_a_guess_at_its_speed(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     on_cpu = plan(room)
     gpu = Device("cuda", "T4", 15 * 2**30, 14 * 2**30)
-    monkeypatch.setattr(planning, "list_devices", lambda: [gpu, SMALL_CPU])
+    monkeypatch.setattr(plan_spec, "list_devices", lambda: [gpu, SMALL_CPU])
     found = plan(room)
     assert found.device == gpu and found.minutes is None
     assert (found.memory_bytes or 0) < (on_cpu.memory_bytes or 0)
@@ -114,3 +117,17 @@ def test_what_cannot_be_planned_is_one_sentence(room: Room, tmp_path: Path) -> N
     rows.unlink()
     with pytest.raises(NotFound, match="gone"):
         plan(room)
+
+
+def test_going_on_from_a_run_is_planned_with_its_method_and_rank(room: Room) -> None:
+    spec = json.dumps({"method": "dora", "lora_rank": 4, "lora_alpha": 8.0})
+    run = create_run(room.db, "run-1", room.snapshot.project_id, room.snapshot.id, "starter", spec, 1)
+    take_up_events(room.db, run.id, [], 0, {"state": "done"})
+    with pytest.raises(NotFound, match="weights of run 1"):
+        plan_run(room.db, room.workspace, room.snapshot.id, "starter", {}, None, run.id)
+    folder = room.workspace.runs / run.id / "adapter"
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    found = plan_run(room.db, room.workspace, room.snapshot.id, "starter", {}, None, run.id)
+    assert (found.spec.method, found.spec.lora_rank, found.spec.start_from) == ("dora", 4, folder)
+    assert "method" not in {one.name for one in found.chosen}

@@ -9,8 +9,8 @@ from studio.contract.spec import TrainSpec
 from studio.models.loading import load_base
 from studio.training import loss as losses
 from studio.training.data import collate, read_split
-from studio.training.lora import attach_lora
 from studio.training.loss import answer_loss, mean_loss
+from studio.training.methods import attach
 from tests import tiny
 
 
@@ -43,7 +43,7 @@ def test_it_equals_the_plain_loss_of_the_library(loaded, family, monkeypatch):
 def test_a_fresh_adapter_changes_nothing(loaded, tmp_path):
     base, rows = loaded
     before = mean_loss(base.model, rows, base.tokenizer.pad_token_id, 4)
-    model = attach_lora(base.model, TrainSpec(snapshot=tmp_path, models=tmp_path, lora_rank=4))
+    model = attach(base, TrainSpec(snapshot=tmp_path, models=tmp_path, lora_rank=4))
     assert mean_loss(model, rows, base.tokenizer.pad_token_id, 4) == before
     with model.disable_adapter():
         assert mean_loss(model, rows, base.tokenizer.pad_token_id, 4) == before
@@ -52,7 +52,7 @@ def test_a_fresh_adapter_changes_nothing(loaded, tmp_path):
 def test_a_trained_adapter_counts_and_can_be_taken_off(loaded, tmp_path):
     base, rows = loaded
     before = mean_loss(base.model, rows, base.tokenizer.pad_token_id, 4)
-    model = attach_lora(base.model, TrainSpec(snapshot=tmp_path, models=tmp_path, lora_rank=4))
+    model = attach(base, TrainSpec(snapshot=tmp_path, models=tmp_path, lora_rank=4))
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.constant_(parameter, 0.5)

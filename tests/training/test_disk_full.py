@@ -29,8 +29,8 @@ if when == "second checkpoint":
     publish = checkpoints.publish
     checkpoints.publish = lambda *given: (publish(*given), tighten())[0]
 if when == "adapter":
-    save = recipe.save_adapter
-    recipe.save_adapter = lambda *given: (tighten(), save(*given))[1]
+    save = recipe.save
+    recipe.save = lambda *given: (tighten(), save(*given))[1]
 sys.exit(run_to_end(Path(sys.argv[1])))
 """
 

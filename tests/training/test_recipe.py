@@ -166,7 +166,7 @@ def test_a_second_trainer_is_kept_out_of_the_folder(place, capsys):
 
 
 def test_an_unexpected_error_is_a_sentence_for_people_and_a_traceback_for_the_log(place, train, monkeypatch, capsys):
-    monkeypatch.setattr("studio.training.recipe.attach_lora", lambda *_: {}["nothing"])
+    monkeypatch.setattr("studio.training.recipe.attach", lambda *_: {}["nothing"])
     code, events = train(place.run())
     message = data_of(events, "error")[0]["message"]
     assert code == 1 and "KeyError" in message and "\n" not in message
@@ -213,7 +213,7 @@ def test_too_little_memory_says_what_to_lower(place, train, monkeypatch, error):
 
     monkeypatch.setattr("studio.training.trainer.AnswerTrainer.compute_loss", fail)
     code, events = train(place.run())
-    assert code == 1 and "lower batch_size or max_length" in data_of(events, "error")[0]["message"]
+    assert code == 1 and "lower max_length" in data_of(events, "error")[0]["message"]
 
 
 def test_what_fails_behind_the_steps_leaves_the_adapter_and_its_name(place, train, monkeypatch):

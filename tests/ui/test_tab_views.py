@@ -83,6 +83,16 @@ def test_the_base_answers_without_an_adapter() -> None:
     assert "adapter" not in said and "cut" not in said
 
 
+def test_a_label_is_told_with_its_probability_and_a_whole_model_as_one() -> None:
+    weights = Weights("starter-encoder", "b" * 64, "run-1", "a" * 64, whole=True)
+    answer = Answer("refund", weights, "stop", 0, 0.1, probability=0.973)
+    said = read(compare.pane_html("Fine-tuned", Pane("refund", answer), True))
+    assert "refund" in said and "probability 97.3% · 0.1 s" in said and "tok" not in said
+    assert "model of run-1 aaaaaaaaaaaa, fully trained from base starter-encoder" in said and "adapter" not in said
+    none = compare.pane_html("Base", Pane(note=EVIL), True)
+    assert EVIL in read(none) and "caret" not in none
+
+
 def test_a_pane_says_where_it_stands() -> None:
     assert "appears here" in read(compare.pane_html("Base", Pane(), False))
     assert "Loading" in read(compare.pane_html("Base", Pane(), True, "Loading"))

@@ -1,50 +1,13 @@
-"""What the Train tab shows of a plan and of a run."""
+"""What the Train tab shows of a run."""
 
 from __future__ import annotations
-
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from storage.runs import NewEvent, create_run, get_run, take_up_events
 from studio.context import Studio
-from studio.contract.spec import TrainSpec
-from studio.jobs.devices import Device
-from studio.jobs.plan import Plan
-from studio.ui.train_views import RunView, log_html, plan_html, run_view, runs_html, samples_html, summary_html
+from studio.ui.train_views import RunView, log_html, run_view, runs_html, samples_html, summary_html
 from tests.ui.conftest import EVIL, WHEN, event, read, run, tags
-
-PLAN = Plan(
-    spec=TrainSpec(snapshot=Path("/s"), models=Path("/m")),
-    device=Device("cpu", EVIL, 8 * 2**30, 4 * 2**30),
-    train_rows=32,
-    validation_rows=4,
-    steps=1200,
-    tokens=9000,
-    minutes=3.4,
-    memory_bytes=2 * 2**30,
-    reasons=(("Time", EVIL),),
-)
-
-
-def test_a_plan_says_device_method_steps_time_memory_and_why() -> None:
-    said = read(plan_html(PLAN))
-    for part in ("CPU", "LoRA r16", "1,200", "~3 min", "~2.0 GB of 8.0 GB", "Why these?", EVIL):
-        assert part in said
-
-
-def test_a_plan_says_what_it_does_not_know_and_what_will_not_fit() -> None:
-    said = read(plan_html(replace(PLAN, minutes=None, memory_bytes=None)))
-    assert "after the first steps" in said and "unknown yet" in said
-    assert "Only 4.0 GB are free" in read(plan_html(replace(PLAN, memory_bytes=5 * 2**30)))
-    assert "no validation rows" in read(plan_html(replace(PLAN, validation_rows=0)))
-    assert "no validation rows" not in said
-
-
-@pytest.mark.parametrize(("minutes", "said"), [(0.2, "~1 min"), (89.4, "~89 min"), (150, "~2.5 h")])
-def test_minutes_are_said_as_people_do(minutes: float, said: str) -> None:
-    assert said in read(plan_html(replace(PLAN, minutes=minutes)))
 
 
 @pytest.mark.parametrize("state", ["training", "failed", "stopped", "done", "loading", EVIL])

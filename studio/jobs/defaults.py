@@ -1,0 +1,163 @@
+"""Good settings for a run before anybody has thought about them: by family, method, size, rows, and the reason of each.
+
+They come from the methods' papers and from what was measured with the starter models (tests/bench); every one of them
+is a start that seldom fails, and no optimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from studio.contract.shapes import Shape
+from studio.contract.spec import Family, Method
+from studio.jobs.plan_tokens import Lengths
+
+SHORT_ENOUGH = 1024
+"""Tokens: up to here a limit on the length saves nothing, as no row is padded beyond the longest beside it."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A setting, its value, and why it is that."""
+
+    name: str
+    value: object
+    why: str
+
+
+def good_defaults(
+    family: Family,
+    shape: Shape | None,
+    rows: int,
+    lengths: Lengths | None,
+    given: Mapping[str, object] | None = None,
+    objective: str = "sft",
+) -> tuple[Chosen, ...]:
+    """Every setting that is worth choosing, without those in `given` (which the others are chosen to go with)."""
+    given = dict(given or {})
+    method = _method(family, given)
+    size = shape.parameters if shape else 1_000_000_000
+    batch = _batch(family, rows)
+    chosen = [
+        Chosen("method", method, _why_method(family)),
+        _epochs(family, method, rows, objective),
+        *_batches(batch, given),
+        Chosen("learning_rate", *_rate(family, method, size, objective)),
+        *_course(family, method),
+        *([Chosen("weight_decay", 0.01, "a little, so that weights do not drift")] if method == "full" else []),
+        *_adapter(method, rows, given),
+        *([_length(shape, lengths)] if lengths is not None else []),
+    ]
+    return tuple(one for one in chosen if one.name not in given)
+
+
+def _method(family: Family, given: Mapping[str, object]) -> Method:
+    named = str(given.get("method") or "")
+    return named if named else ("full" if family == "encoder" else "lora")  # type: ignore[return-value]
+
+
+def _why_method(family: Family) -> str:
+    if family == "encoder":
+        return "a classifier is small enough to train whole, and learns more that way"
+    return "learns a style or format from hundreds of pairs, leaves the base model as it is, saves to megabytes"
+
+
+def _epochs(family: Family, method: Method, rows: int, objective: str) -> Chosen:
+    if objective != "sft":
+        return Chosen("epochs", 1.0 if rows >= 500 else 2.0, "preferences are learnt fast, and overlearnt soon after")
+    steps = ((500, 10.0), (2000, 6.0), (8000, 5.0), (20_000, 4.0), (50_000, 3.0)) if family == "encoder" else (
+        (100, 5.0), (5000, 3.0), (20_000, 2.0))  # fmt: skip
+    epochs = next((passes for most, passes in steps if rows < most), 1.0 if family != "encoder" else 2.0)
+    if method in ("prompt", "ia3", "vera"):
+        epochs *= 2
+    few = "few rows are read more often" if rows < 500 else "so many rows need few passes" if rows >= 5000 else "usual"
+    return Chosen("epochs", epochs, f"passes over {rows:,} rows ({few}); the best point of the run is what is kept")
+
+
+def _batch(family: Family, rows: int) -> int:
+    if family == "encoder":
+        return 32 if rows >= 1000 else 16 if rows >= 100 else 8
+    return 32 if rows >= 50_000 else 16 if rows >= 10_000 else 8
+
+
+def _batches(batch: int, given: Mapping[str, object]) -> list[Chosen]:
+    """Rows a forward pass; with one of the two numbers given the other follows from it."""
+    if "batch_size" in given or "gradient_accumulation" in given:
+        return []
+    why = f"{batch} rows a step: enough to be steady, few enough to learn from each"
+    return [Chosen("batch_size", batch, why)]
+
+
+def _rate(family: Family, method: Method, size: int, objective: str) -> tuple[float, str]:
+    """Learning rate by method and size: the fewer weights learn, and the smaller the model, the higher it may be."""
+    small, middle = size < 50_000_000, size < 400_000_000
+    billions = f"{size / 1e9:.1f} billion" if size >= 1e9 else f"{size / 1e6:.0f} million"
+    about = f"usual for {_TITLES[method]} on a model of {billions} weights"
+    if objective != "sft":
+        return (5e-6 if method == "full" else 5e-5), "preferences want a tenth of what answers do"
+    if method == "full":
+        if family == "encoder":
+            return (2e-4 if small else 5e-5 if middle else 2e-5), about
+        if family == "seq2seq":
+            return (3e-4 if middle else 1e-4), about
+        return (3e-4 if small else 5e-5 if middle else 1e-5), about
+    base = 1e-3 if small else 5e-4 if middle else 2e-4 if size < 20_000_000_000 else 1e-4
+    factor = {"rslora": 0.5, "pissa": 0.4, "lora-plus": 0.4, "vera": 10.0, "ia3": 10.0, "prompt": 20.0}.get(method, 1.0)
+    return float(f"{min(base * factor, 0.1):.1g}"), about
+
+
+_TITLES: dict[Method, str] = {
+    "lora": "LoRA", "rslora": "rsLoRA (its updates are larger)", "dora": "DoRA", "pissa": "PiSSA (it starts on "
+    "the main directions)", "lora-plus": "LoRA+ (half of its weights learn faster)",
+    "vera": "VeRA (very few weights learn)",
+    "ia3": "IA³ (very few weights learn)", "prompt": "prompt tuning (very few weights learn)", "qlora": "QLoRA",
+    "full": "full fine-tuning",
+}  # fmt: skip
+
+
+def _course(family: Family, method: Method) -> list[Chosen]:
+    """How the learning rate goes; where nothing is said, as the spec has it."""
+    if family != "encoder" or method != "full":
+        return []
+    why = "a new head begins at random: gently at first, so that it does not shake what the body knows"
+    return [
+        Chosen("schedule", "linear", "down to nothing in a straight line: usual for classifiers"),
+        Chosen("warmup_ratio", 0.1, why),
+    ]
+
+
+def _adapter(method: Method, rows: int, given: Mapping[str, object]) -> list[Chosen]:
+    if method not in ("lora", "rslora", "dora", "pissa", "lora-plus", "qlora", "vera"):
+        return []
+    rank = 256 if method == "vera" else 8 if rows < 100 else 16 if rows < 10_000 else 32
+    used = _whole(given.get("lora_rank"), rank)
+    why = f"{rows:,} rows: more rows can fill a higher rank"
+    if method == "vera":
+        why = "VeRA's shared random matrices want a high rank: it costs next to nothing"
+    return [
+        Chosen("lora_rank", rank, why),
+        Chosen("lora_alpha", float(min(2 * used, 4096)), "twice the rank, so that the rate need not change with it"),
+    ]
+
+
+def _length(shape: Shape | None, lengths: Lengths) -> Chosen:
+    """The 99.9th percentile, with room for the estimate's error, never beyond what the model has positions for."""
+    window = shape.window if shape and shape.window else 1_000_000
+    longest, most = lengths.percentile(1.0), lengths.percentile(0.999)
+    if 1.3 * longest <= SHORT_ENOUGH:
+        return Chosen(
+            "max_length", min(SHORT_ENOUGH, window), f"the longest row has about {longest} tokens: none is left out"
+        )
+    wanted = -(-int(1.15 * most + 16) // 128) * 128
+    why = f"99.9 % of the rows have at most about {most} tokens"
+    if wanted > window:
+        return Chosen("max_length", window, f"the model has no more positions ({why})")
+    return Chosen("max_length", max(wanted, min(SHORT_ENOUGH, window)), why)
+
+
+def _whole(value: object, otherwise: int) -> int:
+    try:
+        return int(str(value)) if value is not None else otherwise
+    except ValueError:
+        return otherwise

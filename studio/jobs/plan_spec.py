@@ -1,0 +1,83 @@
+"""The whole spec of a run out of what a user has set: everything else is chosen to go with it, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.contract.methods import METHODS, offered
+from studio.contract.shapes import Shape
+from studio.contract.spec import Family, TrainSpec, parse_train_spec
+from studio.errors import BadSpec
+from studio.jobs.defaults import Chosen, good_defaults
+from studio.jobs.devices import Device, list_devices
+from studio.jobs.models import check_base_model, family_of, folder_of, model_shape
+from studio.jobs.plan_memory import Fit, fit
+from studio.jobs.plan_tokens import Lengths, row_lengths
+from studio.settings import Workspace
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A spec, the settings in it that were chosen and not given, and what they were chosen by.
+
+    `shape` and `fit` are None where the base model is not on this machine yet.
+    """
+
+    spec: TrainSpec
+    chosen: tuple[Chosen, ...]
+    family: Family
+    shape: Shape | None
+    device: Device
+    lengths: Lengths
+    fit: Fit | None
+
+
+def complete(
+    workspace: Workspace, snapshot_id: str, base_model: str, settings: Mapping[str, object] | None = None
+) -> Completed:
+    """Choose what `settings` leaves open. Raises BadSpec, BadModel, NotFound, BadFile."""
+    given = dict(settings or {})
+    name = check_base_model(base_model)
+    fixed: dict[str, object] = {
+        "snapshot": workspace.snapshots / snapshot_id,
+        "models": workspace.models,
+        "base_model": name,
+    }
+    asked = parse_train_spec(given | fixed)
+    shape = model_shape(workspace.models, name)
+    family = asked.family if asked.family != "auto" else family_of(workspace.models, name) or "causal"
+    device = device_of(asked)
+    folder = folder_of(workspace.models, name)
+    lengths = row_lengths(asked.snapshot / "train.parquet", family, _tokenizer(folder))
+    chosen = good_defaults(family, shape, len(lengths), lengths, given, asked.objective)
+    spec = parse_train_spec({one.name: one.value for one in chosen} | given | fixed)
+    _refuse_method(spec, family, device)
+    found = fit(spec, shape, device, lengths) if shape else None
+    if found and not {"batch_size", "gradient_accumulation"} & set(given):
+        spec = spec.model_copy(
+            update={
+                "batch_size": found.micro_batch,
+                "gradient_accumulation": spec.rows_per_step // found.micro_batch,
+            }
+        )
+    return Completed(spec, chosen, family, shape, device, lengths, found)
+
+
+def device_of(spec: TrainSpec) -> Device:
+    """The device that a run takes: the one it names, else the best there is."""
+    devices = list_devices()
+    return next((device for device in devices if device.kind == spec.device), devices[0])
+
+
+def _tokenizer(folder: Path | None) -> Path | None:
+    file = folder / "tokenizer.json" if folder else None
+    return file if file and file.is_file() else None
+
+
+def _refuse_method(spec: TrainSpec, family: Family, device: Device) -> None:
+    able = offered(family, device.kind == "cuda")
+    if spec.method not in able:
+        why = "needs a CUDA GPU" if family in METHODS[spec.method].families else f"is not for {family} models"
+        raise BadSpec(f"{METHODS[spec.method].title} {why}: choose one of {', '.join(able)}.")
