@@ -66,7 +66,7 @@ def _why_method(family: Family) -> str:
 def _epochs(family: Family, method: Method, rows: int, objective: str) -> Chosen:
     if objective != "sft":
         return Chosen("epochs", 1.0 if rows >= 500 else 2.0, "preferences are learnt fast, and overlearnt soon after")
-    steps = ((500, 10.0), (2000, 6.0), (8000, 5.0), (20_000, 4.0), (50_000, 3.0)) if family == "encoder" else (
+    steps = ((500, 10.0), (2000, 6.0), (8000, 5.0), (50_000, 3.0)) if family == "encoder" else (
         (100, 5.0), (5000, 3.0), (20_000, 2.0))  # fmt: skip
     epochs = next((passes for most, passes in steps if rows < most), 1.0 if family != "encoder" else 2.0)
     if method in ("prompt", "ia3", "vera"):
