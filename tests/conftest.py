@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Before any test module loads torch: a run in this process and one in a child are compared bit for bit, so both must
+# add up over as many threads. Tiny models gain nothing from threads anyway.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from storage.database import Database, connect
 from storage.projects import create_project

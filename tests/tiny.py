@@ -6,6 +6,7 @@ Real tokenizers (byte-level BPE, trained on a few lines here) and real architect
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,15 +48,22 @@ def make_tokenizer(template: str | None = CHATML) -> Any:
 
 
 def make_bert_tokenizer() -> Any:
-    """A WordPiece tokenizer of about 200 tokens that puts [CLS] and [SEP] around a text."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    """A WordPiece tokenizer of about a hundred tokens that puts [CLS] and [SEP] around a text.
+
+    Its vocabulary is written down, not trained: training breaks ties differently in each process.
+    """
+    import string
+
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    pieces = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    letters = [*string.ascii_lowercase, *string.digits]
+    tokens = [*special, *letters, *("##" + one for one in letters), *string.punctuation]
+    tokens += sorted({word for line in _TEXT for word in re.findall(r"[a-z]{2,}", line.lower())})
+    pieces = Tokenizer(models.WordPiece({token: number for number, token in enumerate(tokens)}, unk_token="[UNK]"))
     pieces.normalizer = normalizers.BertNormalizer()
     pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    pieces.train_from_iterator(_TEXT, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special))
     pieces.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", special.index("[CLS]")), ("[SEP]", special.index("[SEP]"))]
     )

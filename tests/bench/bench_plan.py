@@ -16,13 +16,17 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+STATUS = Path("/proc/self/status")
 sys.path.insert(0, str(ROOT))
+
+import psutil  # noqa: E402
 
 from studio.jobs.plan_memory import predict  # noqa: E402
 from studio.jobs.plan_spec import complete  # noqa: E402
@@ -141,11 +145,25 @@ def train(run: Path) -> int:
     process = subprocess.Popen(
         [sys.executable, "-m", "studio.training", str(run)], cwd=ROOT, env=environment, stdout=log, stderr=log
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, _peak(process.pid))
+        time.sleep(0.02)
     if process.returncode:
         raise SystemExit((run / "log.txt").read_text()[-3000:] + (run / "events.jsonl").read_text()[-800:])
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak
+
+
+def _peak(pid: int) -> int:
+    """The largest resident size so far. Not `ru_maxrss`: a child begins with that of the process which started it."""
+    try:
+        memory = psutil.Process(pid).memory_info() if not STATUS.exists() else None
+        if memory is not None:
+            return int(getattr(memory, "peak_wset", memory.rss))
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+    except (OSError, psutil.Error):  # it has just ended
+        return 0
 
 
 def make_snapshot(case: Case, folder: Path) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from storage.annotations import get_annotation
 from storage.database import Database, connect
@@ -125,6 +125,26 @@ def test_an_answer_that_changed_meanwhile_is_shown_with_what_differs(texts: Room
     expect(page.locator(".desk-conflict ins")).to_have_text("thought.")
     page.keyboard.press("a")
     in_hand(texts, 2)
+
+
+def test_a_slow_look_at_the_queue_does_not_take_back_what_a_decision_shows(texts: Room) -> None:
+    page = texts.page
+    in_hand(texts, 0)
+    slow: list[tuple[Route, APIResponse]] = []
+    page.route("**/api/review/desk*", lambda route: slow.append((route, route.fetch())))
+    page.get_by_role("button", name="To accept").click()  # asks for the queue, which still begins with this example
+    while not slow:
+        page.wait_for_timeout(50)
+    page.keyboard.press("a")
+    in_hand(texts, 1)
+    slow[0][0].fulfill(response=slow[0][1])
+    page.wait_for_timeout(500)
+    in_hand(texts, 1)
+    page.unroute("**/api/review/desk*")
+    open_tab(page, "Team")
+    open_tab(page, "Review")
+    page.wait_for_timeout(1000)
+    in_hand(texts, 1)
 
 
 def test_adjudication_chooses_between_answers_side_by_side(page: Page, served: Served) -> None:

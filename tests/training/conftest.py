@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-# Two layers of 32 numbers gain nothing from threads, and threads that wait for each other make a busy machine crawl.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 let item = null, following = null;     // the example in hand and the next one
 let chosen = 0, mode = 'look';         // which answer a decision is about; 'look', 'edit' or 'return'
-let scope = { kind: 'all', annotator: '' }, waiting = null, bulk = [], clash = null, overviewTimer = 0, loads = 0;
+let scope = { kind: 'all', annotator: '' }, waiting = null, bulk = [], clash = null, overviewTimer = 0, loads = 0, loaded = 0;
 
 const typed = () => {};
 // Forms with one choice submit by themselves: here that saves the edit.
@@ -23,13 +23,16 @@ const load = async (after = 0, id = '') => {
   const turn = ++loads;
   try {
     const found = await askReview('desk?' + query(after, id));
-    if (turn !== loads) return;
+    if (turn !== loads) return;   // a newer load, or a decision, has shown something else meanwhile
     if (found.task) { task = found.task; user = found.user; }
     show(found);
     refreshOverview();
-  } catch (error) { say(error.message, 'bad'); }
+  } catch (error) { if (turn === loads) say(error.message, 'bad'); } finally { loaded = Math.max(loaded, turn); }
 };
+// What is shown now is the newest there is: a load that is still on its way has come too late.
+const settle = () => { loads += 1; loaded = loads; };
 const show = (found) => {
+  settle();
   desk = found;
   item = found.item;
   following = found.next;
@@ -71,6 +74,7 @@ const decide = async (decision, extra = {}) => {
 // The example changed since it was shown: it is shown as it is now, with what was seen; a text being written stays.
 const newer = (seen, answer, error, held) => {
   const at = error.item.answers.findIndex((one) => one.by === answer.by);
+  settle();
   item = error.item;
   chosen = Math.max(0, at);
   clash = { message: error.message, before: textOf(answer), now: at < 0 ? '' : textOf(item.answers[at]) };

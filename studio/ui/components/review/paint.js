@@ -116,12 +116,14 @@ const runOf = (key, writes) => {
 };
 document.addEventListener('keydown', onKey, true);
 
+// Gradio sends the same value again when the tab is looked at anew: the example in hand stays, and is read afresh.
 const follow = () => {
   const [name, id] = (props.value || '').split('#');
+  const kept = name === project && !id && item?.waits ? item : null;
   if (name !== project) { waiting = null; bulk = []; scope = { kind: 'all', annotator: '' }; }
-  else if (mode !== 'look' && !id) return;   // looking at another tab must not lose what is being written
+  else if (!id && (mode !== 'look' || busy || loaded < loads)) return;   // nothing being written, or on its way, is lost
   project = name;
-  load(0, id);
+  load(kept ? kept.position : 0, kept ? kept.id : id);
 };
 watch('value', follow);
 loadKeys();
