@@ -57,7 +57,7 @@ _COLUMNS = (
 )
 _ACCEPTED = """
 FROM examples e JOIN annotations a ON a.id = e.annotation_id
-WHERE e.project_id = ? AND e.status = 'labeled' AND (e.review = 'accepted' OR NOT (SELECT
+WHERE e.project_id = ? AND e.status = 'labeled' AND (e.review = 'accepted' OR e.review <> 'pending' AND NOT (SELECT
     coalesce(json_extract_string(p.settings, '$.review') = 'true', false) FROM projects p WHERE p.id = e.project_id))
 """
 
@@ -94,6 +94,15 @@ def read_held(db: Database, project_id: str, ids: Sequence[str]) -> list[Held]:
     )
     found: dict[str, Held] = {row[0]: Held(*row) for row in rows}
     return [found[key] for key in dict.fromkeys(ids) if key in found]
+
+
+def sources_of(db: Database, project_id: str, ids: Sequence[str]) -> dict[str, str]:
+    """Where examples of a project came from, by id."""
+    rows = db.query(
+        "SELECT id, source FROM examples WHERE project_id = ? AND id IN (SELECT unnest(?::VARCHAR[]))",
+        [project_id, list(ids)],
+    )
+    return {str(key): str(source) for key, source in rows}
 
 
 def data_stamp(db: Database, project_id: str) -> str:

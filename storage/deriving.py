@@ -61,7 +61,7 @@ _REOPEN = """
 UPDATE examples SET status = 'todo', annotation_id = NULL, review = ''
 FROM annotations a WHERE a.id = examples.annotation_id AND examples.project_id = ? AND examples.answers < ?
   AND examples.status IN ('labeled', 'skipped') AND examples.review <> 'accepted'
-  AND a.source NOT IN ('import', 'review', 'repair', 'counterfactual')
+  AND a.source NOT IN ('import', 'review', 'repair', 'counterfactual', 'comparison')
 """
 
 _ENOUGH = "SELECT id FROM examples WHERE project_id = $1 AND status = 'todo' AND answers >= $2 AND review <> 'returned'"

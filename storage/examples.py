@@ -200,10 +200,12 @@ _CHARACTERS = 8_000_000
 
 _ACCEPTED = (
     "FROM examples e JOIN annotations a ON a.id = e.annotation_id "
-    "WHERE e.project_id = ? AND e.status = 'labeled' AND (e.review = 'accepted' OR NOT (SELECT "
-    "coalesce(json_extract_string(p.settings, '$.review') = 'true', false) FROM projects p WHERE p.id = e.project_id))"
+    "WHERE e.project_id = ? AND e.status = 'labeled' AND (e.review = 'accepted' OR e.review <> 'pending' AND NOT "
+    "(SELECT coalesce(json_extract_string(p.settings, '$.review') = 'true', false) FROM projects p "
+    "WHERE p.id = e.project_id))"
 )
-"""The accepted pairs of a project."""
+"""The accepted pairs of a project. What waits for a reviewer is not one, even where the project asks for no review:
+votes and corrections of comparisons may (studio.labeling.comparison_examples)."""
 
 
 def qualified(table: str, columns: str) -> str:

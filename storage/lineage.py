@@ -10,7 +10,13 @@ from storage.database import Database, aware
 from storage.records import Run
 from storage.runs import list_runs
 
-_KINDS = {"example": "examples", "annotation": "annotations", "snapshot": "snapshots", "run": "runs"}
+_KINDS = {
+    "comparison": "comparisons",
+    "example": "examples",
+    "annotation": "annotations",
+    "snapshot": "snapshots",
+    "run": "runs",
+}
 _AT_ONCE = 50_000
 
 _VERSION = (

@@ -35,6 +35,13 @@ ORDERS: dict[str, str] = {
 }
 """In which order examples are handed out."""
 
+VOTES_TO: dict[str, str] = {
+    "review": "To review",
+    "queue": "Into the labeling queue",
+    "nowhere": "Nowhere: votes only rank models",
+}
+"""Where votes and corrected answers of comparisons go."""
+
 _COLUMNS = "id, name, task, system_prompt, guidelines, settings, created_at, archived_at"
 _NAME_LIMIT = 120
 
@@ -52,28 +59,33 @@ def create_project(
 
     Raises BadInput for an empty, overlong or taken name or an unknown task.
     """
+    with db.write() as cursor:
+        return insert_project(cursor, name, task, system_prompt, guidelines, settings, user_name)
+
+
+def insert_project(
+    cursor: Any,
+    name: str,
+    task: str,
+    system_prompt: str = "",
+    guidelines: str = "",
+    settings: Settings | None = None,
+    user_name: str = "",
+) -> Project:
+    """The same within a transaction that is open."""
     name = _checked_name(name)
     if task not in TASKS:
         raise BadInput(f"There is no task '{task}'; there are: {', '.join(TASKS)}.")
     project = Project(
         uuid4().hex, name, task, system_prompt.strip(), guidelines, settings or Settings(), aware(now()), None
     )
-    stored = encode_settings(project.settings)
-    with db.write() as cursor:
-        _refuse_taken(cursor, name, "")
-        cursor.execute(
-            f"INSERT INTO projects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-            [
-                project.id,
-                name,
-                task,
-                project.system_prompt,
-                guidelines,
-                stored,
-                project.created_at.replace(tzinfo=None),
-            ],
-        )
-        note_guidelines(cursor, project.id, guidelines, user_name)
+    _refuse_taken(cursor, name, "")
+    stored = (encode_settings(project.settings), project.created_at.replace(tzinfo=None))
+    cursor.execute(
+        f"INSERT INTO projects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+        [project.id, name, task, project.system_prompt, guidelines, *stored],
+    )
+    note_guidelines(cursor, project.id, guidelines, user_name)
     return project
 
 
@@ -143,6 +155,12 @@ def _check(settings: Settings) -> None:
         raise BadInput("A lease lasts 0.1 to 1440 minutes.")
     if not 0 <= settings.gold_rate <= 0.5:
         raise BadInput("The share of gold examples lies between 0 and 0.5.")
+    if settings.votes_to not in VOTES_TO:
+        raise BadInput(f"Votes cannot go to '{settings.votes_to}'; there are: {', '.join(VOTES_TO)}.")
+    if settings.form_kind not in ("", "regex", "schema"):
+        raise BadInput("The expected form is a regular expression (regex), a JSON schema (schema), or none.")
+    if settings.form_kind and not settings.form.strip():
+        raise BadInput("Write the expected form, or choose none.")
     if not 2 <= settings.rating_max <= 10:
         raise BadInput("A rating goes from 1 to a number between 2 and 10.")
 

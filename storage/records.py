@@ -58,7 +58,10 @@ class Settings:
     without acting; `order`: one of `storage.projects.ORDERS`; `review`: only accepted answers enter snapshots;
     `gold_rate`: share of gold examples among those shown, 0 to 1; `suggest`: where suggestions come from ('' for
     none, 'starter', 'encoder', 'endpoint' or 'run:ID'). For a preflight: `identity_terms` is the word list ('' for the
-    built-in one), `allowed_texts` are never reported as personal data.
+    built-in one), `allowed_texts` are never reported as personal data. `votes_to`: where votes and corrected answers of
+    comparisons go, one of `storage.projects.VOTES_TO`. For an evaluation: `form_kind` ('' for none, 'regex' or
+    'schema') and `form` say what an answer has to look like, `metrics` names metrics of one's own, one a line;
+    `suite` is the regression suite, as JSON; `evaluate_runs`: each run is evaluated when it ends.
     """
 
     labels: tuple[Label, ...] = ()
@@ -76,6 +79,12 @@ class Settings:
     suggest: str = ""
     identity_terms: str = ""
     allowed_texts: tuple[str, ...] = ()
+    votes_to: str = "review"
+    form_kind: str = ""
+    form: str = ""
+    metrics: str = ""
+    suite: str = ""
+    evaluate_runs: bool = True
 
 
 @dataclass(frozen=True)
@@ -284,3 +293,61 @@ class RunEvent:
     at: datetime
     kind: str
     data: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One answer of a comparison. `run_id` is '' for the base model; `weights` names the weights that answered, with
+    their hashes; `seconds` is how long the answer took."""
+
+    run_id: str
+    name: str
+    weights: str
+    text: str
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several models' answers to one prompt. `messages` is what was asked, a system turn included; `example_id` the
+    example whose prompt it is, or None; `number` grows over the whole database."""
+
+    id: str
+    number: int
+    project_id: str
+    example_id: str | None
+    messages: tuple[Turn, ...]
+    sides: tuple[Side, ...]
+    sampling: Mapping[str, object]
+    created_by: str
+    created_at: datetime
+
+    @property
+    def text(self) -> str:
+        """The last user turn: what a list shows of this comparison."""
+        return next((turn.content for turn in reversed(self.messages) if turn.role == "user"), "")
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One person's choice between two sides of a comparison. `left` and `right` are places in its sides, as they stood
+    on the screen; `choice` is left, right, tie or bad (both); `blind`: given before names were shown.
+    `annotation_id`: the answer that it is in the example made of it."""
+
+    id: str
+    number: int
+    comparison_id: str
+    project_id: str
+    user: str
+    left: int
+    right: int
+    choice: str
+    blind: bool
+    annotation_id: str | None
+    created_at: datetime
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Both sides, the lower place first: a new vote of the same person on them takes the older one's place."""
+        return min(self.left, self.right), max(self.left, self.right)

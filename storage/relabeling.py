@@ -100,7 +100,8 @@ SELECT * EXCLUDE (nth) FROM (
 _REOPENED = f"""
 SELECT count(*) FROM (
     SELECT example_id, count(*) FILTER (WHERE response = $2) AS removed,
-           bool_or(response <> $2 AND source IN ('import', 'review', 'repair', 'counterfactual')) AS enough
+           bool_or(response <> $2
+               AND source IN ('import', 'review', 'repair', 'counterfactual', 'comparison')) AS enough
     FROM ({_STANDING.replace("?", "$1")}) WHERE source <> 'gold' GROUP BY example_id
 ) s JOIN examples e ON e.id = s.example_id
 WHERE removed > 0 AND e.status = 'labeled' AND NOT enough AND e.answers - removed < $3
@@ -126,8 +127,8 @@ INSERT INTO annotations (id, example_id, project_id, annotator, action, response
                          suggestion_id, seconds, created_at)
 SELECT new_id, c.example_id, $1, annotator, 'submit', array_to_string(names, chr(10)),
        sha256(e.content_key || chr(0) || array_to_string(names, chr(10))),
-       if(c.source IN ('import', 'review', 'gold', 'repair', 'counterfactual'), c.source, 'relabel'), c.id,
-       suggestion_id,
+       if(c.source IN ('import', 'review', 'gold', 'repair', 'counterfactual', 'comparison'), c.source, 'relabel'),
+       c.id, suggestion_id,
        if(c.source = 'gold', seconds, NULL), if(c.source = 'gold', c.created_at, $2)
 FROM changed c JOIN examples e ON e.id = c.example_id WHERE len(names) > 0 ORDER BY c.number
 """

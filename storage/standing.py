@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from storage.records import Annotation
 
-_DONE_ALONE = ("import", "review", "repair", "counterfactual")
+_DONE_ALONE = ("import", "review", "repair", "counterfactual", "comparison")
 """Sources of an answer that is enough whatever the overlap."""
 
 _OF_OTHERS = ("review", "repair")
@@ -77,9 +77,10 @@ def derive(
         return Standing("skipped", max(skips, key=lambda act: act.number).id, answers, "", None)
     if before.review == "accepted" and before.annotation_id in {act.id for act in submits}:
         return Standing("labeled", before.annotation_id, answers, "accepted", None)
+    waits = asks_review or before.review == "pending"
     if settled and settled == max(act.number for act in submits):
         return Standing("labeled", chosen(submits).id, answers, "accepted", None)
-    return Standing("labeled", chosen(submits).id, answers, "pending" if asks_review else "", None)
+    return Standing("labeled", chosen(submits).id, answers, "pending" if waits else "", None)
 
 
 def _answers(acts: Iterable[Annotation]) -> int:

@@ -87,9 +87,10 @@ def has_suggestions(db: Database, project_id: str) -> bool:
 
 
 def newest_suggestion(db: Database, example_id: str) -> Suggestion | None:
-    """The newest suggestion for an example from the source that its project has chosen."""
+    """The newest suggestion for an example from the source that its project has chosen, or a corrected answer of a
+    comparison that was sent to the queue."""
     row = db.one(
-        f"SELECT {_COLUMNS} FROM suggestions WHERE example_id = ? AND source = {_SOURCE} "
+        f"SELECT {_COLUMNS} FROM suggestions WHERE example_id = ? AND source IN ({_SOURCE}, 'comparison') "
         "ORDER BY created_at DESC, outcome NULLS FIRST LIMIT 1",
         [example_id],
     )

@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 
 from studio.commands import (
     Outcome,
+    curve,
+    evaluating,
     exporting,
     label,
     loop,
@@ -26,6 +28,8 @@ from studio.commands import (
     suggest,
     sweeping,
     users,
+    voting,
+    why,
 )
 from studio.contract.methods import METHODS
 from studio.contract.spec import STARTER, TRAIN_FIELDS
@@ -136,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_commands(verbs)
     _add_labeling_commands(verbs)
     _add_run_commands(verbs)
+    _add_verdict_commands(verbs)
     _add_user_commands(verbs)
     _command(verbs, "doctor", loop.doctor, "what is fine here, and what to do about what is not")
     return parser
@@ -273,6 +278,16 @@ def _add_run_commands(verbs: Any) -> None:
     _command(verbs, "stop", loop.stop, "stop a run with a checkpoint").add_argument("run_id", metavar="RUN")
     _command(verbs, "runs", loop.runs, "list the runs")
 
+
+def _add_verdict_commands(verbs: Any) -> None:
+    evaluate = _command(verbs, "evaluate", evaluating.evaluate, "base and tuned answers to held-out rows: the verdict")
+    evaluate.add_argument("run", metavar="RUN")
+    evaluate.add_argument("--split", choices=("test", "validation"), default="test")
+    evaluate.add_argument("--rows", type=int, default=0, help="held-out rows at the most (default: 500)")
+    evaluate.add_argument("--no-ways", action="store_true", help="do not try the base with a prompt and with examples")
+    leaderboard = _command(verbs, "leaderboard", evaluating.leaderboard, "evaluated runs on the same held-out rows")
+    leaderboard.add_argument("name", metavar="NAME")
+
     compare = _command(verbs, "compare", loop.compare, "answers of base and fine-tuned model side by side")
     compare.add_argument("run_id", metavar="RUN")
     asked = compare.add_mutually_exclusive_group(required=True)
@@ -281,6 +296,24 @@ def _add_run_commands(verbs: Any) -> None:
     compare.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: %(default)s)")
     compare.add_argument("--max-tokens", type=int, default=256, help="longest answer (default: %(default)s)")
     compare.add_argument("--seed", type=int, help="makes answers with a temperature repeatable")
+
+    vote = _command(verbs, "vote", voting.vote, "the next comparison shown blind, a vote on it, or the standings")
+    vote.add_argument("name", metavar="NAME")
+    vote.add_argument("--by", default=USER, metavar="USER", help="who votes (default: %(default)s)")
+    vote.add_argument("--comparison", default="", metavar="ID")
+    vote.add_argument("--choice", default="", choices=("left", "right", "tie", "bad"))
+    vote.add_argument("--undo", action="store_true", help="take the last vote back")
+    vote.add_argument("--standings", action="store_true", help="how the models stand by all votes")
+    why_verb = _command(verbs, "why", why.why, "the training pairs that speak most for an answer")
+    why_verb.add_argument("run", metavar="RUN")
+    why_verb.add_argument("--prompt", required=True, metavar="TEXT")
+    why_verb.add_argument("--answer", default="", metavar="TEXT", help="default: what the run answers")
+    why_verb.add_argument("--gradients", action="store_true", help="by gradients of the adapter too (minutes)")
+    why_verb.add_argument("--top", type=int, help="pairs that are named")
+    curve_verb = _command(verbs, "curve", curve.curve, "runs on parts of a snapshot: how many more labels")
+    curve_verb.add_argument("words", nargs="+", metavar="SNAPSHOT")
+    _add_spec(curve_verb)
+    curve_verb.add_argument("--detach", action="store_true", help="return at once; the runs go on")
 
 
 def _add_spec(verb: argparse.ArgumentParser, method: bool = True) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from storage.database import Database, connect
 from studio.errors import StudioError
 from studio.jobs.engine import Engines
+from studio.jobs.evaluating import evaluate_ended
 from studio.jobs.runs import Watcher
 from studio.jobs.suggesting import Suggester
 from studio.labeling.queue import Queues
@@ -44,5 +46,6 @@ def open_studio(workspace: Workspace) -> Studio:
     """Open a workspace. Raises WorkspaceBusy, WorkspaceBroken, DiskFull."""
     db = connect(workspace.database, workspace.backups)
     engines, queues = Engines(workspace), Queues(db)
+    watcher = Watcher(db, workspace, on_done=partial(evaluate_ended, db, workspace))
     suggester = Suggester(db, workspace, engines, queues.peek)
-    return Studio(workspace, db, engines, Watcher(db, workspace), Accounts(db), queues, suggester)
+    return Studio(workspace, db, engines, watcher, Accounts(db), queues, suggester)

@@ -40,6 +40,26 @@ class Workspace:
         return self.root / "sweeps"
 
     @property
+    def evaluations(self) -> Path:
+        """Folders of evaluations, named by their run, and the answers that were given (`answers`)."""
+        return self.root / "evaluations"
+
+    @property
+    def why(self) -> Path:
+        """Folders of questions for an answer's sources; what was worked out of training rows is in `cache`."""
+        return self.root / "why"
+
+    @property
+    def curves(self) -> Path:
+        """Folders of learning curves; each holds its parts of a snapshot and their runs."""
+        return self.root / "curves"
+
+    @property
+    def metrics(self) -> Path:
+        """Metrics of one's own, Python files that an admin put there."""
+        return self.root / "metrics"
+
+    @property
     def models(self) -> Path:
         """Starter models made ready to load."""
         return self.root / "models"

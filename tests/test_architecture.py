@@ -19,19 +19,25 @@ TORCH_STACK = {"torch", "transformers", "peft", "accelerate", "safetensors", "hu
 NAMED = TORCH_STACK | {"gradio", "duckdb", "datasets", "evaluate", "trl"}
 """Third-party libraries that a room may import only where its row says so."""
 
+_FIGURES = ("votes", "curves", "matching", "forms", "verdict", "intervals", "regression", "scoring")
+FIGURES = {f"studio.evaluation.{name}" for name in _FIGURES}
+"""Pure functions over numbers and texts, which the rooms of the app may use as well."""
+
 ROOMS: dict[str, set[str]] = {
     "storage": {"storage", "duckdb", "studio.errors"},
     "contract": {"studio.contract"},
     "models": {"studio.models", "studio.contract"} | TORCH_STACK,
     "training": {"studio.training", "studio.models", "studio.contract", "datasets", "evaluate", "trl"} | TORCH_STACK,
-    "evaluation": {"studio.evaluation", "studio.models", "studio.contract", "datasets", "evaluate"} | TORCH_STACK,
+    "evaluation": {"studio.evaluation", "studio.inference", "studio.models", "studio.contract", "datasets", "evaluate"}
+    | TORCH_STACK,
     "inference": {"studio.inference", "studio.models", "studio.contract"} | TORCH_STACK,
+    "why": {"studio.why", "studio.training", "studio.models", "studio.contract"} | TORCH_STACK,
     "preflight": {"studio.preflight", "studio.models", "studio.contract"} | TORCH_STACK,
     "sweeping": {"studio.sweeping", "studio.contract"},
     "data": {"studio.data", "storage", "studio.contract", "studio.models.hub", "studio.__version__"}
     | {"datasets", "huggingface_hub"},
-    "labeling": {"studio.labeling", "storage", "studio.contract"},
-    "jobs": {"studio.jobs", "studio.labeling", "storage", "studio.contract"},
+    "labeling": {"studio.labeling", "storage", "studio.contract"} | FIGURES,
+    "jobs": {"studio.jobs", "studio.labeling", "storage", "studio.contract"} | FIGURES,
     "deploy": {"studio.deploy", "studio.jobs", "storage", "studio.contract"},
     "people": {"studio.people", "storage"},
     "context": {"studio.context", "studio.people", "studio.data", "studio.labeling", "studio.jobs", "storage"},

@@ -1,8 +1,8 @@
 """Lineage both ways: from a row to the answer, its annotator and the guidelines of that time, and to all that used it.
 
 A graph of few nodes for one example, annotation, snapshot or run; the answers of a snapshot are one node for each
-annotator and version of the guidelines. What it leaves out: generations and comparisons, which nothing stores yet (they
-will follow the runs), and models and code, which a run's own files name.
+annotator and version of the guidelines. An example that votes or a correction made begins with their comparison. What
+it leaves out: models and code, which a run's own files name.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storage.annotations import get_annotation, list_revisions
+from storage.comparison_examples import list_made, made_of
+from storage.comparisons import get_comparison
 from storage.database import Database
 from storage.examples import get_example
 from storage.guidelines import Guidelines, list_guidelines
 from storage.lineage import named, runs_by_snapshot, shares, versions_of
-from storage.records import Annotation, Run, Snapshot
+from storage.records import Annotation, Comparison, Example, Run, Snapshot
 from storage.runs import get_run
 from storage.snapshots import get_snapshot, memberships
 from studio.errors import NotFound
 
-KINDS = ("example", "annotator", "guidelines", "annotation", "snapshot", "run")
+KINDS = ("comparison", "example", "annotator", "guidelines", "annotation", "snapshot", "run")
 """Kinds of nodes, from where things come to where they go."""
 
 _SHOWN = 80
@@ -51,9 +53,8 @@ class Lineage:
 
 
 def lineage(db: Database, beginning: str) -> Lineage:
-    """The lineage of an example, annotation, snapshot or run, by its id or an unambiguous beginning (≥ 6 characters).
-
-    Raises NotFound.
+    """The lineage of a comparison, example, annotation, snapshot or run, by its id or an unambiguous beginning (≥ 6
+    characters). Raises NotFound.
     """
     found = named(db, beginning.strip())
     if len(found) != 1:
@@ -61,15 +62,25 @@ def lineage(db: Database, beginning: str) -> Lineage:
         told = (
             f"Several ids begin with '{beginning[:64]}' ({many})" if found else f"No id begins with '{beginning[:64]}'"
         )
-        raise NotFound(f"{told}: give more of the id of an example, annotation, snapshot or run.")
+        raise NotFound(f"{told}: give more of the id of a comparison, example, annotation, snapshot or run.")
     kind, id = found[0]
     makers: dict[str, Callable[[Database, str], Lineage]] = {
+        "comparison": of_comparison,
         "example": of_example,
         "annotation": of_annotation,
         "snapshot": of_snapshot,
         "run": of_run,
     }
     return makers[kind](db, id)
+
+
+def of_comparison(db: Database, comparison_id: str) -> Lineage:
+    """The examples that the votes on a comparison, or corrections of its answers, made. Raises NotFound."""
+    made = _Graph()
+    start = made.node(_comparison(get_comparison(db, comparison_id)))
+    for one in list_made(db, comparison_id):
+        made.edge(start, made.node(_example(get_example(db, one.example_id))))
+    return made.lineage("comparison", comparison_id)
 
 
 def of_example(db: Database, example_id: str) -> Lineage:
@@ -106,7 +117,9 @@ def _of_acts(
 ) -> Lineage:
     """`acts` with what they went into; `every` act on the example."""
     example, made = get_example(db, example_id), _Graph()
-    made.node(Node(example_id, "example", _line(example.text), f"example {example.position}"))
+    made.node(_example(example))
+    if origin := made_of(db, example_id):
+        made.edge(made.node(_comparison(get_comparison(db, origin.comparison_id))), example_id)
     versions, texts, gone = versions_of(db, example_id), _texts(db, example.project_id), {act.undoes for act in every}
     ids = {act.id for act in acts}
     for act in acts:
@@ -172,6 +185,15 @@ class _Graph:
         """What was put in, by kind."""
         nodes = sorted(self._nodes.values(), key=lambda node: KINDS.index(node.kind))
         return Lineage(kind, id, tuple(nodes), tuple(self._edges))
+
+
+def _comparison(comparison: Comparison) -> Node:
+    sides = " · ".join(side.name for side in comparison.sides)
+    return Node(comparison.id, "comparison", _line(comparison.text), _line(sides))
+
+
+def _example(example: Example) -> Node:
+    return Node(example.id, "example", _line(example.text), f"example {example.position}")
 
 
 def _annotator(name: str) -> Node:

@@ -3,6 +3,7 @@
 from storage.projects import (
     ORDERS,
     TASKS,
+    VOTES_TO,
     archive_project,
     create_project,
     find_project,
@@ -14,6 +15,7 @@ from storage.projects import (
 __all__ = [
     "ORDERS",
     "TASKS",
+    "VOTES_TO",
     "archive_project",
     "create_project",
     "find_project",

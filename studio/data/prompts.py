@@ -1,20 +1,29 @@
-"""From a pair to messages, and what makes two prompts the same.
+"""From a pair to messages, and what prompts are compared by.
 
 The snapshot, the export and whoever asks a model go through `to_messages`, so that all see the same conversation.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 from storage.records import Pair, Project, Turn
 from studio.contract.answers import decode_conversation
 from studio.contract.chat import Message, Role, conversation
+from studio.contract.prompt_keys import content_key, normal_text
+
+__all__ = [
+    "Target",
+    "content_key",
+    "context_turn",
+    "label_of",
+    "normal_text",
+    "text_of",
+    "to_messages",
+    "to_target",
+]
 
 
 @dataclass(frozen=True)
@@ -25,19 +34,6 @@ class Target:
     messages: tuple[Message, ...]
     rejected: str | None = None
     tools: str = ""
-
-
-def content_key(prompt: Sequence[Turn], context: str, payload: Mapping[str, str] | None = None) -> str:
-    """What makes two prompts one: SHA-256 (hex) of roles, texts and context, and of the answers to choose from.
-
-    Texts are compared in Unicode's composed form (NFC) and without white space around them, so that é typed as one
-    character or as two is the same prompt. Case and inner white space count: in code and in labels they matter.
-    """
-    turns = [[turn.role, normal_text(turn.content), *([turn.extra] if turn.extra else ())] for turn in prompt]
-    parts: list[object] = [turns, normal_text(context)]
-    if payload:
-        parts.append({name: normal_text(text) for name, text in sorted(payload.items())})
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
 
 def to_messages(
@@ -99,8 +95,3 @@ def _conversation(turns: Sequence[Message], context: str, system: str) -> list[M
     if context and at is not None:
         made[at] = replace(made[at], content=f"{context}\n\n{made[at].content}")
     return conversation(made, system)
-
-
-def normal_text(text: str) -> str:
-    """The form in which texts are compared."""
-    return unicodedata.normalize("NFC", text).strip()

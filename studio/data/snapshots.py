@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from storage.comparison_examples import hold_out_compared
 from storage.database import Database
 from storage.guidelines import guidelines_at
 from storage.projects import get_project
@@ -58,6 +59,11 @@ __all__ = [
 
 Progress = Callable[[float, str], bool]
 """Told how far it is (0 to 1) and in words; says whether to go on."""
+
+_ALL_HELD = (
+    "All accepted pairs were tested on before, or are votes on held-out prompts, so nothing is left to train on: label "
+    "or vote on some more."
+)
 
 Ints = npt.NDArray[np.int64]
 _Tell = Callable[[float, str], None]
@@ -120,6 +126,7 @@ def freeze(
     if group_by not in GROUPINGS:
         raise BadInput(f"There is no grouping '{group_by}'; there are: {', '.join(GROUPINGS)}.")
     project, tell = get_project(db, project_id), _teller(on_progress)
+    hold_out_compared(db, project_id)
     with _nameless_files(workspace) as files:
         found = gather(db, project, files, group_by, tell)
         _check_any(project, found)
@@ -189,7 +196,7 @@ def _plan(found: Gathered, validation: float, test: float, seed: int, stratify: 
     held_groups[whole[held]] = True
     splits = _splits_of(found, whole[rows], rows, np.flatnonzero(held_groups), (validation, test, seed), stratify)
     if not (splits == 0).any():
-        raise BadInput("All accepted pairs were tested on before, so nothing is left to train on: label some more.")
+        raise BadInput(_ALL_HELD)
     of_row = np.empty(len(order), dtype=np.int64)
     of_row[rows] = splits
     linked = held_groups[whole[rows]] & ~before[rows]

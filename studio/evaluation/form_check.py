@@ -36,6 +36,15 @@ def regex_check(pattern: str) -> Check:
     return lambda answer: "" if made.fullmatch(answer.strip()) else "does not fit the pattern"
 
 
+def search_check(pattern: str) -> Check:
+    """Whether the regular expression is found anywhere in the answer."""
+    try:
+        made = re.compile(pattern)
+    except (re.error, RecursionError, OverflowError, ValueError) as error:
+        raise Unusable(f"it is no regular expression ({error})") from None
+    return lambda answer: "" if made.search(answer) else "has nothing that fits the pattern"
+
+
 def schema_check(text: str) -> Check:
     """Whether the answer is JSON that the schema allows."""
     from jsonschema.exceptions import SchemaError
@@ -86,6 +95,9 @@ def _misfit(validator: Any, answer: str) -> str:
     return "" if error is None else f"{error.json_path}: {error.message}"[:_WHY]
 
 
+CHECKS = {"regex": regex_check, "search": search_check, "schema": schema_check}
+
+
 @contextlib.contextmanager
 def timed(seconds: float) -> Any:
     """End this process when so much processor time has gone by before the block is left."""
@@ -103,7 +115,7 @@ def main() -> None:
     asked = json.loads(sys.stdin.readline())
     try:
         with timed(2 * asked["seconds"]):
-            check = (regex_check if asked["kind"] == "regex" else schema_check)(asked["text"])
+            check = CHECKS[asked["kind"]](asked["text"])
         say([True, ""])
         for line in sys.stdin:
             with timed(asked["seconds"]):

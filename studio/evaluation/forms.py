@@ -26,15 +26,15 @@ TEXT_LIMIT = 100_000
 
 _PATIENCE = 3
 _CHILD = Path(__file__).with_name("form_check.py")
-_WORDS = {"regex": "regular expression", "schema": "JSON schema"}
+_WORDS = {"regex": "regular expression", "search": "regular expression", "schema": "JSON schema"}
 
 
 @dataclass(frozen=True)
 class Form:
-    """What an answer must look like. `regex`: the whole answer, white space around it aside; `schema`: JSON Schema, of
-    the draft that its $schema names, else 2020-12."""
+    """What an answer must look like. `regex`: the whole answer, white space around it aside; `search`: anything in
+    it; `schema`: JSON Schema, of the draft that its $schema names, else 2020-12."""
 
-    kind: Literal["regex", "schema"]
+    kind: Literal["regex", "search", "schema"]
     text: str
 
 

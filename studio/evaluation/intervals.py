@@ -100,6 +100,21 @@ def paired(base: Sample, tuned: Sample, seed: int = 0, swaps: int = SWAPS) -> Di
     return _of_rows(np.asarray(base.rows, np.float64), np.asarray(tuned.rows, np.float64), given, seed, swaps)
 
 
+def spread_of(sample: Sample, seed: int = 0) -> tuple[float, float] | tuple[None, None]:
+    """Low and high of one model's metric with 95 % confidence; (None, None) where the rows cannot say."""
+    if len(sample) < 2 or not np.isfinite(sample.value):
+        return None, None
+    rows = None if sample.rows is None else np.asarray(sample.rows, np.float64)
+    if rows is not None and np.isin(rows, (0.0, 1.0)).all():
+        from scipy.stats import binomtest
+
+        found = binomtest(int(rows.sum()), len(rows)).proportion_ci(LEVEL, method="wilson")
+        return float(found.low), float(found.high)
+    draw = sample.resampled if rows is None else (lambda chosen: rows[chosen].mean(axis=-1))
+    low, high = _drawn(len(sample), draw, seed)
+    return (low, high) if high - low > _EQUAL else (None, None)
+
+
 def _too_little(rows: int) -> str:
     if rows < 2:
         return "One held-out answer says nothing about others: at least two are needed."

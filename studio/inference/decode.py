@@ -1,7 +1,7 @@
 """The decode loop of one batch: left-padded prefill, then one token a row and step from the key-value cache.
 
 Each row has its own adapter, sampling settings and random numbers, so that its answer does not hang on who shares the
-batch. What it leaves out: text (text.py), when a row ends (engine.py), joining a batch that already runs.
+batch; rows may join one that already runs. What it leaves out: text (text.py), and when a row ends (engine.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from studio.inference import cache
 from studio.inference.served import Served
 
 _COLDEST = 1e-4
@@ -83,8 +84,15 @@ class Decoder(ABC):
         self._rows = [self._rows[line] for line in lines]
         self._random = [self._random[line] for line in lines]
         self._select(chosen)
-        if self._cache is not None:
-            self._cache.batch_select_indices(chosen)
+
+    @property
+    def joins(self) -> bool:
+        """Whether rows can join this batch; asked after its first step."""
+        return False
+
+    def join(self, other: Decoder) -> None:
+        """Take the rows of a batch of the same kind, after its first step, behind these. `other` is used up."""
+        raise NotImplementedError
 
     @abstractmethod
     def _go_on(self, tokens: torch.Tensor) -> None:
@@ -92,7 +100,7 @@ class Decoder(ABC):
 
     @abstractmethod
     def _select(self, chosen: torch.Tensor) -> None:
-        """Keep the chosen lines of everything held for each row but the cache."""
+        """Keep the chosen lines of everything held for each row."""
 
     @property
     def _adapters(self) -> list[str]:
@@ -117,6 +125,7 @@ class CausalDecoder(Decoder):
         self._input, self._mask, self._embeds = padded(through, rows, left=True)
         self._is_padded = not bool(self._mask.all())
         self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
+        self._roomy = False
 
     @torch.inference_mode()
     def logits(self) -> torch.Tensor:
@@ -131,17 +140,47 @@ class CausalDecoder(Decoder):
         if takes.logits_to_keep:
             inputs["logits_to_keep"] = 1
         output = self._through.forward(self._adapters, inputs)
+        if self._cache is None:
+            self._roomy = takes.position_ids and cache.roomy(output.past_key_values)
         self._cache = output.past_key_values
         scores: torch.Tensor = output.logits[:, -1].float()
         return scores
 
+    @property
+    def joins(self) -> bool:
+        """See Decoder."""
+        return self._roomy
+
+    @torch.inference_mode()
+    def join(self, other: Decoder) -> None:
+        """See Decoder."""
+        assert isinstance(other, CausalDecoder) and self._roomy and other._roomy
+        cache.join(self._cache, other._cache)
+        width = max(self._mask.shape[1], other._mask.shape[1])
+        self._mask = torch.cat([cache.pad_left(one, width) for one in (self._mask, other._mask)])
+        self._input = torch.cat([self._input, other._input])
+        self._positions = torch.cat([self._positions, other._positions])
+        self._rows, self._random = self._rows + other._rows, self._random + other._random
+        self._is_padded = not bool(self._mask.all())
+
     def _go_on(self, tokens: torch.Tensor) -> None:
         self._input, self._embeds = tokens[:, None], None
-        self._positions = self._positions[:, -1:] + 1
+        # Rows that have ended may stay for some steps: theirs must not run out of the model's positions.
+        last = (self._through.served.context or 2**31) - 1
+        self._positions = (self._positions[:, -1:] + 1).clamp(max=last)
         self._mask = torch.cat([self._mask, self._mask.new_ones((len(tokens), 1))], dim=-1)
 
     def _select(self, chosen: torch.Tensor) -> None:
         self._input, self._mask, self._positions = (t[chosen] for t in (self._input, self._mask, self._positions))
+        if not self._roomy:
+            if self._cache is not None:
+                self._cache.batch_select_indices(chosen)
+            return
+        # Positions in front of the longest row that is left hold nothing any more.
+        first = int(self._mask.any(0).int().argmax())
+        self._mask = self._mask[:, first:]
+        cache.choose(self._cache, chosen, first)
+        self._is_padded = not bool(self._mask.all())
 
 
 def padded(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import torch
 from jinja2 import TemplateError
 
 from studio.contract.spec import EngineSpec
-from studio.errors import BadInput
 from studio.inference.adapters import BASE, AdapterShelf, shares_batch
 from studio.inference.classify import classify
 from studio.inference.configs import read_adapter_config
@@ -27,7 +26,7 @@ from studio.inference.decode import CausalDecoder, Decoder, DecodeRow, Sampling,
 from studio.inference.others import Others
 from studio.inference.places import available, find
 from studio.inference.reading import read_prompt
-from studio.inference.request import Delta, Finished, FinishReason, GenerationRequest
+from studio.inference.request import Delta, Finished, FinishReason, GenerationRequest, NoMemory, PromptRefused
 from studio.inference.seq2seq import Seq2SeqDecoder
 from studio.inference.served import NoClassifier, Served, serve
 from studio.inference.skinny import speed_up
@@ -41,8 +40,8 @@ __all__ = ["Delta", "Engine", "Finished", "GenerationRequest", "Prepared"]
 class Prepared:
     """A request that can be answered: its prompt's token ids, the model in memory, and the tokens it may write.
 
-    `ends`: tokens that end the answer. `slot` is the adapter's name in the base's own batch, `prefix` its virtual
-    tokens; `run`, `hash` and `whole` name the weights, run None standing for the base.
+    `ends`: tokens that end the answer. `tokenizer` has read the prompt. `slot` is the adapter's name in the base's own
+    batch, `prefix` its virtual tokens; `run`, `hash` and `whole` name the weights, run None standing for the base.
     """
 
     request: GenerationRequest
@@ -50,6 +49,7 @@ class Prepared:
     served: Served
     limit: int
     ends: frozenset[int]
+    tokenizer: Any
     slot: str = BASE
     prefix: torch.Tensor | None = None
     run: str | None = None
@@ -64,8 +64,71 @@ class _Answer:
     row: int
     prepared: Prepared
     text: AnswerText
+    started: float = 0.0
     tokens: int = 0
     entropy: float = 0.0
+
+
+_SPARE = 8
+"""Rows that have ended stay in their batch until they are one in so many: each leave and each join copies its cache."""
+
+
+@dataclass(eq=False)
+class _Batch:
+    """Rows that are decoded together; None where a row has ended and its place is not yet given back."""
+
+    decoder: Decoder | None = None
+    lines: list[_Answer | None] = field(default_factory=list)
+
+    @property
+    def living(self) -> list[_Answer]:
+        """The rows that go on."""
+        return [answer for answer in self.lines if answer is not None]
+
+    def step(self) -> Iterator[tuple[_Answer, int, float]]:
+        """The next token of each row that goes on, and the entropy with which it was picked."""
+        assert self.decoder is not None
+        tokens = self.decoder.step()
+        for answer, token, nats in zip(list(self.lines), tokens, self.decoder.entropies, strict=True):
+            if answer is not None:
+                yield answer, token, nats
+
+    def leave(self, rows: set[int]) -> None:
+        """These rows have ended."""
+        self.lines = [None if answer is None or answer.row in rows else answer for answer in self.lines]
+        dead = self.lines.count(None)
+        if dead and (dead * _SPARE >= len(self.lines) or dead == len(self.lines)):
+            self._close_up()
+
+    def room(self, most: int, waiting: int) -> int:
+        """How many of the rows that wait should join now."""
+        living = len(self.living)
+        if not living:
+            return min(most, waiting)
+        assert self.decoder is not None
+        free = min(most - living, waiting)
+        return free if self.decoder.joins and free * _SPARE >= min(most, waiting * _SPARE) else 0
+
+    def take(self, fresh: _Batch) -> None:
+        """Let the rows of another batch join."""
+        if not fresh.living:
+            return
+        self._close_up()
+        fresh._close_up()
+        if self.decoder is None:
+            self.decoder, self.lines = fresh.decoder, fresh.lines
+            return
+        assert fresh.decoder is not None
+        self.decoder.join(fresh.decoder)
+        self.lines = self.lines + fresh.lines
+
+    def _close_up(self) -> None:
+        on = [line for line, answer in enumerate(self.lines) if answer is not None]
+        if not on:
+            self.decoder = None
+        elif self.decoder is not None and len(on) < len(self.lines):
+            self.decoder.keep(on)
+        self.lines = [self.lines[line] for line in on]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +184,13 @@ class Engine:
         try:
             ids = read_prompt(served, request.messages, source.tokenizer)
         except (TemplateError, ValueError) as error:
-            raise BadInput(f"The chat template of this model refuses these messages: {error}.") from None
+            raise PromptRefused(f"The chat template of this model refuses these messages: {error}.") from None
         if not ids:
-            raise BadInput("The prompt is empty: write a message.")
+            raise PromptRefused("The prompt is empty: write a message.")
         limit = _limit(served, len(ids) + (0 if source.prefix is None else len(source.prefix)), request.max_tokens)
         names = (request.adapter, source.hash, source.whole)
-        return Prepared(request, tuple(ids), served, limit, source.ends, source.slot, source.prefix, *names)
+        told = (source.ends, source.tokenizer, source.slot, source.prefix)
+        return Prepared(request, tuple(ids), served, limit, *told, *names)
 
     def _source(self, run: str | None) -> _Source:
         if run is None:
@@ -155,12 +219,18 @@ class Engine:
         """
         return self.decode([self.prepare(request) for request in requests])
 
-    def decode(self, rows: Sequence[Prepared], cancelled: Callable[[int], bool] | None = None) -> Iterator[Delta]:
-        """Answer one batch; `cancelled(row)` is asked before every step. Raises BadInput when memory runs out."""
+    def decode(
+        self, rows: Sequence[Prepared], cancelled: Callable[[int], bool] | None = None, at_once: int | None = None
+    ) -> Iterator[Delta]:
+        """Answer `rows`, of each model at most `at_once` together (None: all): where one ends, the next joins.
+
+        `cancelled(row)` is asked before every step. Raises BadInput when memory runs out.
+        """
         groups: dict[Served, list[int]] = {}
         for number, row in enumerate(rows):
             groups.setdefault(row.served, []).append(number)
-        turns = [self._answer(served, rows, numbers, cancelled) for served, numbers in groups.items()]
+        most = at_once or len(rows)
+        turns = [self._answer(served, rows, numbers, cancelled, most) for served, numbers in groups.items()]
         try:
             while turns:
                 for turn in list(turns):
@@ -170,54 +240,64 @@ class Engine:
                     else:
                         yield from deltas
         except torch.OutOfMemoryError:
-            raise BadInput("The device has no memory left for these answers: ask for fewer or shorter ones.") from None
+            raise NoMemory("The device has no memory left for these answers: ask for fewer or shorter ones.") from None
         finally:
             self.adapters.trim()
             self.others.trim()
 
     def _answer(
-        self, served: Served, rows: Sequence[Prepared], numbers: list[int], cancelled: Callable[[int], bool] | None
+        self,
+        served: Served,
+        rows: Sequence[Prepared],
+        numbers: list[int],
+        cancelled: Callable[[int], bool] | None,
+        most: int,
     ) -> Iterator[list[Delta]]:
         """The pieces of the rows that one model answers, step by step."""
-        started = time.monotonic()
-        answers = [_Answer(n, rows[n], AnswerText(served.tokenizer, rows[n].request.stop)) for n in numbers]
-        decoder: Decoder | None = None
-        while answers:
-            living = [answer for answer in answers if not (cancelled and cancelled(answer.row))]
-            if len(living) < len(answers):
-                yield [self._last(answer, "", "cancelled", started) for answer in answers if answer not in living]
-            if not living:
-                return
-            if served.family == "encoder":
-                yield self._labels(served, living, started)
-                return
-            if decoder is None:
-                decoder = self._decoder([answer.prepared for answer in living])
-            elif len(living) < len(answers):
-                decoder.keep([line for line, answer in enumerate(answers) if answer in living])
-            tokens = decoder.step()
-            for answer, nats in zip(living, decoder.entropies, strict=True):
-                answer.entropy += nats
-            deltas = [self._advance(a, t, started) for a, t in zip(living, tokens, strict=True)]
-            yield [delta for delta in deltas if delta.text or delta.done]
-            on = [line for line, delta in enumerate(deltas) if delta.done is None]
-            if on and len(on) < len(living):
-                decoder.keep(on)
-            answers = [living[line] for line in on]
+        waiting = [_Answer(n, rows[n], AnswerText(served.tokenizer, rows[n].request.stop)) for n in numbers]
+        batch = _Batch()
+        while waiting or batch.living:
+            gone = {answer.row for answer in [*batch.living, *waiting] if cancelled and cancelled(answer.row)}
+            if gone:
+                yield [self._last(one, "", "cancelled") for one in [*batch.living, *waiting] if one.row in gone]
+                waiting = [answer for answer in waiting if answer.row not in gone]
+                batch.leave(gone)
+            elif room := batch.room(most, len(waiting)):
+                joining, waiting = waiting[:room], waiting[room:]
+                for answer in joining:
+                    answer.started = time.monotonic()
+                if served.family == "encoder":
+                    yield self._labels(served, joining)
+                    continue
+                fresh = _Batch(self._decoder([answer.prepared for answer in joining]), list(joining))
+                yield self._step(fresh)
+                batch.take(fresh)
+            else:
+                yield self._step(batch)
 
-    def _labels(self, served: Served, answers: Sequence[_Answer], started: float) -> list[Delta]:
-        found = classify(self._through(served), [_row(answer.prepared) for answer in answers])
+    def _step(self, batch: _Batch) -> list[Delta]:
+        """One token for each row of a batch."""
+        deltas = []
+        for answer, token, nats in batch.step():
+            answer.entropy += nats
+            deltas.append(self._advance(answer, token))
+        batch.leave({delta.row for delta in deltas if delta.done})
+        return [delta for delta in deltas if delta.text or delta.done]
+
+    def _labels(self, served: Served, answers: Sequence[_Answer]) -> list[Delta]:
+        found = classify(self.through(served), [_row(answer.prepared) for answer in answers])
         return [
-            Delta(answer.row, verdict.text, self._end(answer, "stop", started, nats, verdict.probability))
+            Delta(answer.row, verdict.text, self._end(answer, "stop", nats, verdict.probability))
             for answer, (verdict, nats) in zip(answers, found, strict=True)
         ]
 
     def _decoder(self, rows: Sequence[Prepared]) -> Decoder:
         served = rows[0].served
         kind = Seq2SeqDecoder if served.family == "seq2seq" else CausalDecoder
-        return kind(self._through(served), [_row(row) for row in rows])
+        return kind(self.through(served), [_row(row) for row in rows])
 
-    def _through(self, served: Served) -> Through:
+    def through(self, served: Served) -> Through:
+        """How the model of a prepared request is reached."""
         if served is not self.shared:
             return Through(served, lambda slots, inputs: served.model(**inputs), _plain_embed(served.model))
         return Through(served, self._forward, self._embed)
@@ -232,27 +312,26 @@ class Engine:
         embedded: torch.Tensor = self.base.model.get_input_embeddings()(ids)
         return embedded
 
-    def _advance(self, answer: _Answer, token: int, started: float) -> Delta:
+    def _advance(self, answer: _Answer, token: int) -> Delta:
         answer.tokens += 1
         if token in answer.prepared.ends:
-            return self._last(answer, answer.text.flush(), "stop", started)
+            return self._last(answer, answer.text.flush(), "stop")
         text = answer.text.push(token)
         if answer.text.stopped:
-            return self._last(answer, text, "stop", started)
+            return self._last(answer, text, "stop")
         if answer.tokens >= answer.prepared.limit:
             text += answer.text.flush()
-            return self._last(answer, text, "stop" if answer.text.stopped else "length", started)
+            return self._last(answer, text, "stop" if answer.text.stopped else "length")
         return Delta(answer.row, text)
 
-    def _last(self, answer: _Answer, text: str, reason: FinishReason, started: float) -> Delta:
+    def _last(self, answer: _Answer, text: str, reason: FinishReason) -> Delta:
         mean = answer.entropy / answer.tokens if answer.tokens else None
-        return Delta(answer.row, text, self._end(answer, reason, started, mean))
+        return Delta(answer.row, text, self._end(answer, reason, mean))
 
     def _end(
         self,
         answer: _Answer,
         reason: FinishReason,
-        started: float,
         entropy: float | None,
         probability: float | None = None,
     ) -> Finished:
@@ -261,7 +340,7 @@ class Engine:
             reason=reason,
             prompt_tokens=len(prepared.ids),
             completion_tokens=answer.tokens,
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - answer.started,
             base=self.base.name,
             base_hash=self.base.weights_hash,
             adapter=prepared.run,
@@ -288,7 +367,9 @@ def _limit(served: Served, prompt: int, asked: int) -> int:
     causal = served.family == "causal"
     room = context - prompt if causal else context
     if room < 1 or prompt > context:
-        raise BadInput(f"The prompt has {prompt} tokens, but this model's context window holds {context}: shorten it.")
+        raise PromptRefused(
+            f"The prompt has {prompt} tokens, but this model's context window holds {context}: shorten it."
+        )
     return min(room, asked)
 
 

@@ -6,8 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from studio.contract.chat import Message
+from studio.errors import BadInput
 
 FinishReason = Literal["stop", "length", "cancelled"]
+
+
+class PromptRefused(BadInput):
+    """This prompt cannot be asked of this model; others can."""
+
+
+class NoMemory(BadInput):
+    """The device's memory does not hold the batch."""
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ class Seq2SeqDecoder(Decoder):
 
     def _select(self, chosen: torch.Tensor) -> None:
         self._input, self._mask = self._input[chosen], self._mask[chosen]
+        if self._cache is not None:
+            self._cache.batch_select_indices(chosen)
         if self._hidden is not None:
             self._hidden = self._hidden[chosen]
 

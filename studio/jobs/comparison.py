@@ -1,12 +1,13 @@
-"""Base and tuned answers to the same prompts from one engine: one prompt streamed side by side, or many at once.
+"""Answers of several models to the same prompt, streamed side by side; or base and tuned answers to many prompts.
 
-The tuned side is whatever the run has learnt: an adapter that is switched off and on, a classifier, or a whole model.
+A tuned side is whatever its run has learnt: an adapter that is switched off and on, a classifier, or a whole model.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from studio.contract.chat import Message
@@ -16,7 +17,11 @@ from studio.jobs.engine import Answer, Engine, NoClassifier, Question, Sampling
 NO_CLASSIFIER = "(no classifier: the base model was never trained on these labels)"
 """In the place of a base model's answer where there is none to be had."""
 
+Stream = AsyncIterator[str | Answer]
+"""One side's pieces of text as they come, then its whole answer."""
+
 _PAINT_SECONDS = 0.08
+_BROKE_OFF = "The model's process broke off in the middle of the answer: ask again."
 
 
 @dataclass(frozen=True)
@@ -70,46 +75,56 @@ def answer_pairs(engine: Engine, prompts: Sequence[Sequence[Message]], run_id: s
 async def stream_pair(
     engine: Engine, messages: Sequence[Message], run_id: str, sampling: Sampling
 ) -> AsyncIterator[Panes]:
-    """Both answers as they grow, at most some twelve times a second; the last item has both whole.
+    """Both answers as they grow; the last item has both whole. Otherwise as `stream_sides`."""
+    asked = [engine.stream(Question(tuple(messages), adapter, sampling)) for adapter in (None, run_id)]
+    async with aclosing(stream_sides(asked)) as growing:
+        async for base, tuned in growing:
+            yield Panes(base, tuned)
 
-    Closing the iterator ends both generations. An error that is no StudioError is a bug: it ends both and is raised.
+
+async def stream_sides(streams: Sequence[Stream]) -> AsyncGenerator[tuple[Pane, ...], None]:
+    """All answers as they grow, in the order of `streams`, at most some twelve times a second; the last item has all
+    whole.
+
+    One side's StudioError stands on its pane and the others go on. Closing the iterator ends all generations. An error
+    that is no StudioError is a bug: it ends them all and is raised.
     """
-    panes = {None: Pane(), run_id: Pane()}
+    panes = [Pane()] * len(streams)
     changed = asyncio.Event()
-
-    async def follow(adapter: str | None) -> None:
-        question = Question(tuple(messages), adapter, sampling)
-        try:
-            async for piece in engine.stream(question):
-                side = panes[adapter]
-                if isinstance(piece, Answer):
-                    panes[adapter] = replace(side, text=piece.text, answer=piece)
-                else:
-                    panes[adapter] = replace(side, text=side.text + piece)
-                changed.set()
-            if not panes[adapter].done:
-                raise JobFailed("The model's process broke off in the middle of the answer: ask again.")
-        except NoClassifier:
-            panes[adapter] = replace(panes[adapter], note=NO_CLASSIFIER)
-        except StudioError as error:
-            panes[adapter] = replace(panes[adapter], error=str(error))
-        finally:
-            changed.set()
-
-    tasks = [asyncio.create_task(follow(adapter)) for adapter in panes]
+    tasks = [asyncio.create_task(_follow(stream, panes, side, changed)) for side, stream in enumerate(streams)]
     try:
         while not all(task.done() for task in tasks):
             await changed.wait()
             changed.clear()
             _raise_bugs(tasks)
-            yield Panes(panes[None], panes[run_id])
+            yield tuple(panes)
             await asyncio.sleep(_PAINT_SECONDS)
         _raise_bugs(tasks)
-        yield Panes(panes[None], panes[run_id])
+        yield tuple(panes)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _follow(stream: Stream, panes: list[Pane], side: int, changed: asyncio.Event) -> None:
+    """Write what comes into `panes[side]`."""
+    try:
+        async for piece in stream:
+            pane = panes[side]
+            if isinstance(piece, Answer):
+                panes[side] = replace(pane, text=piece.text, answer=piece)
+            else:
+                panes[side] = replace(pane, text=pane.text + piece)
+            changed.set()
+        if not panes[side].done:
+            raise JobFailed(_BROKE_OFF)
+    except NoClassifier:
+        panes[side] = replace(panes[side], note=NO_CLASSIFIER)
+    except StudioError as error:
+        panes[side] = replace(panes[side], error=str(error))
+    finally:
+        changed.set()
 
 
 def _raise_bugs(tasks: Sequence[asyncio.Task[None]]) -> None:

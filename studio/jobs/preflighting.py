@@ -21,11 +21,13 @@ from pydantic import ValidationError
 
 from storage.accepted import data_stamp
 from storage.database import Database
-from studio.contract.events import Event, EventWriter, log_tail, read_all
+from studio.contract.events import Event, EventWriter, read_all
 from studio.contract.preflight import REPORT_FILE, ROWS_FILE, PreflightSpec, Report, read_report
 from studio.contract.spec import SPEC_FILE
 from studio.errors import BadInput, BadSpec, Cancelled, DiskFull, JobFailed, StudioError
-from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn, stop_was_asked
+from studio.jobs import job_folders
+from studio.jobs.job_folders import why_failed
+from studio.jobs.processes import claimed, is_alive, reap, spawn, stop_was_asked
 from studio.settings import Workspace
 
 PREFLIGHT_MODULE = "studio.preflight"
@@ -136,7 +138,7 @@ def look_at(db: Database | None, workspace: Workspace, target: Target) -> Look:
         return Look("done", folder, about, 1.0, report=report, changed=changed)
     if state == "stopped" or stop_was_asked(folder):
         return Look("stopped", folder, about, words="Cancelled: check again when you like.")
-    return Look("failed", folder, about, words=_why(folder, events))
+    return Look("failed", folder, about, words=why_failed(folder, events, "The check broke off"))
 
 
 def cancel_preflight(workspace: Workspace, target: Target) -> None:
@@ -145,13 +147,7 @@ def cancel_preflight(workspace: Workspace, target: Target) -> None:
     if writing := _WRITING.get(folder):
         writing.ended.set()
         writing.thread.join(_STOP_SECONDS)
-    for hard in (False, True):
-        if not ask_to_stop(folder, hard=hard):
-            break
-        deadline = time.monotonic() + _STOP_SECONDS
-        while is_alive(folder) and time.monotonic() < deadline:
-            time.sleep(0.05)
-    reap(folder)
+    job_folders.end(folder)
 
 
 def wait_for_rows(workspace: Workspace, target: Target) -> None:
@@ -246,14 +242,6 @@ def _progress(events: list[Event]) -> tuple[float, str]:
             share = min(1.0, step / steps)
             fraction = 0.1 * share if words == "Reading the pairs" else max(fraction, 0.1 + 0.9 * share)
     return fraction, words
-
-
-def _why(folder: Path, events: list[Event]) -> str:
-    said = [str(event.data.get("message")) for event in events if event.kind == "error"]
-    if said:
-        return said[-1]
-    why = log_tail(folder, 1)[:300]
-    return f"The check broke off ({why}): check again." if why else "The check broke off: check again."
 
 
 def _about(folder: Path) -> About | None:

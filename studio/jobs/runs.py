@@ -24,6 +24,7 @@ from studio.contract.events import ENDED_STATES, Event, log_tail, tail
 from studio.contract.spec import SPEC_FILE, TrainSpec
 from studio.errors import BadInput, DiskFull, NotFound
 from studio.jobs.continuing import check_start, settings_from
+from studio.jobs.curves import curve_at_work
 from studio.jobs.models import check_base_model
 from studio.jobs.plan_spec import complete
 from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn, stop_was_asked
@@ -158,10 +159,17 @@ def run_log(workspace: Workspace, run_id: str, lines: int = 20) -> str:
 
 
 class Watcher:
-    """A thread that takes up events of active runs every half second, for as long as the app lives."""
+    """A thread that takes up events of active runs every half second, for as long as the app lives; `on_done` is given
+    the id of each run that came to its end."""
 
-    def __init__(self, db: Database, workspace: Workspace, seconds: float = 0.5) -> None:
-        self._db, self._workspace, self._seconds = db, workspace, seconds
+    def __init__(
+        self,
+        db: Database,
+        workspace: Workspace,
+        seconds: float = 0.5,
+        on_done: Callable[[str], object] = lambda run_id: None,
+    ) -> None:
+        self._db, self._workspace, self._seconds, self._on_done = db, workspace, seconds, on_done
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="run watcher", daemon=True)
 
@@ -178,7 +186,9 @@ class Watcher:
     def _watch(self) -> None:
         while not self._ended.wait(self._seconds):
             try:
-                sync_runs(self._db, self._workspace)
+                for run_id in sync_runs(self._db, self._workspace):
+                    if get_run(self._db, run_id).state == "done":
+                        self._on_done(run_id)
             except DiskFull:
                 continue  # the events stay in their file and are taken up when there is room
             except Exception:
@@ -244,7 +254,7 @@ def _has_checkpoint(run_dir: Path) -> bool:
 
 @contextmanager
 def turn(db: Database, workspace: Workspace) -> Iterator[None]:
-    """Hold the one turn to train for the length of a `with` block. Raises BadInput while a run or sweep is at work."""
+    """Hold the one turn to train for the length of a `with` block. Raises BadInput while anything trains."""
     with _TURN:
         _refuse_second(db, workspace)
         yield
@@ -259,6 +269,9 @@ def _refuse_second(db: Database, workspace: Workspace) -> None:
     if sweep := sweep_at_work(workspace):
         name = get_project(db, sweep.project_id).name
         raise BadInput(f"Sweep {sweep.number} of {name} is at work: wait until it has ended, or stop it.")
+    if curve := curve_at_work(workspace):
+        name = get_project(db, curve.project_id).name
+        raise BadInput(f"Learning curve {curve.number} of {name} is at work: wait until it has ended, or stop it.")
 
 
 def _run_dir(workspace: Workspace, run_id: str) -> Path:

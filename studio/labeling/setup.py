@@ -20,6 +20,8 @@ from storage.labels import with_labels
 from storage.records import Project, Settings, User
 from storage.reviews import set_review
 from studio.errors import Conflict
+from studio.evaluation.forms import Form, check_form
+from studio.evaluation.regression import parse_suite
 
 WORDS = {
     "name": "name",
@@ -36,6 +38,12 @@ WORDS = {
     "order": "order",
     "review": "review",
     "gold_rate": "share of gold examples",
+    "votes_to": "where votes go",
+    "form_kind": "kind of the expected form",
+    "form": "expected form",
+    "metrics": "own metrics",
+    "suite": "regression suite",
+    "evaluate_runs": "whether runs are evaluated when they end",
 }
 """Fields of a form and what they are called in sentences."""
 
@@ -58,6 +66,12 @@ class ProjectForm:
     order: str = "imported"
     review: bool = False
     gold_rate: float = 0.0
+    votes_to: str = "review"
+    form_kind: str = ""
+    form: str = ""
+    metrics: str = ""
+    suite: str = ""
+    evaluate_runs: bool = True
 
     @staticmethod
     def of(project: Project) -> ProjectForm:
@@ -85,8 +99,18 @@ class Saved:
     moved: int
 
 
+def check_evaluation(form: ProjectForm) -> None:
+    """Whether the expected form and the regression suite can be used. Raises BadInput with a sentence for who wrote
+    them."""
+    if form.form_kind in ("regex", "schema") and form.form.strip():
+        check_form(Form("regex" if form.form_kind == "regex" else "schema", form.form))
+    if form.suite.strip():
+        parse_suite(form.suite)
+
+
 def make_project(db: Database, user: User, task: str, form: ProjectForm, labels: Sequence[str] = ()) -> Project:
     """Make a project with its settings and labels. Raises BadInput."""
+    check_evaluation(form)
     settings = with_labels(form.settings(Settings()), [name for name in labels if name.strip()])
     made = rows.create_project(db, form.name, task, form.system_prompt, form.guidelines, settings, user.name)
     record(db, user.name, "project create", made.id, made.name, task=task)
@@ -101,6 +125,7 @@ def save_project(db: Database, user: User, project_id: str, form: ProjectForm, b
     """
     form = replace(form, name=" ".join(form.name.split()), system_prompt=form.system_prompt.strip())
     before = rows.get_project(db, project_id)
+    check_evaluation(form)
     with db.write() as cursor:
         stored = _stored(cursor, before)
         if stored.version not in (base, form.version):

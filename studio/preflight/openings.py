@@ -10,32 +10,14 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from studio.contract.refusals import head_of, refuses
 from studio.preflight.found import Beat, Checked, Found, are, of, percent
 from studio.preflight.rows import Rows
 
-_HEAD = 300
 _LEAST_WORDS, _MOST_WORDS = 4, 8
 _LEAST_ROWS, _LEAST_SHARE = 12, 0.03
 _STOCK_ROWS, _STOCK_SHARE = 5, 0.01
 _SHOWN = 10
-
-_CANNOT = r"(?:can(?:no|')?t|can not|(?:am|'m) (?:not able|unable)|won't|will not|(?:must|have to) decline)"
-_HELP = r"(?:help|assist|do|provide|answer|fulfill?|comply|create|write|generate|share|give|offer|support|engage"
-_HELP += r"|discuss|continue)"
-_REFUSALS = [
-    rf"i(?:'m| am)? (?:(?:very |really |so |truly )?sorry|apologi[sz]e|afraid)\b[^.!?\n]{{0,60}}?\bi {_CANNOT}\b",
-    rf"(?:sorry|apologies|unfortunately)\b[^.!?\n]{{0,30}}?\bi {_CANNOT} (?:\w+ )?{_HELP}\b",
-    rf"^\W*i {_CANNOT} (?:\w+ )?{_HELP}\b[^.!?\n]{{0,60}}\b(?:that|this|with|request|you|any|such|content)\b",
-    r"\bas an? (?:large )?(?:ai|a\.i\.|artificial intelligence|language model)\b[^.!?\n]{0,80}?\b(?:can(?:no|')?t"
-    r"|can not|unable|not able|do(?:n't| not)|am not|'m not)\b",
-    r"\bi'?m (?:just )?(?:an? )?(?:ai|language model)\b[^.!?\n]{0,60}?\b(?:can't|cannot|unable|don't|do not)\b",
-    r"\b(?:goes|is|would be) against my (?:guidelines|programming|policy|policies|principles)\b",
-    r"\b(?:i must|i have to|i need to) (?:respectfully )?(?:decline|refuse)\b",
-    r"\bes tut mir leid,? (?:aber )?(?:ich|das|dabei) kann\b",
-    r"\bje suis d[ée]sol[ée]e?,? (?:mais )?je ne (?:peux|suis pas)\b",
-    r"\blo siento,? (?:pero )?no puedo\b",
-]
-_REFUSAL = re.compile("|".join(f"(?:{one})" for one in _REFUSALS))
 
 _STOCK = re.compile(
     r"^\W*(?:(?:sure|certainly|absolutely|of course|gladly|great question|good question|excellent question"
@@ -46,7 +28,6 @@ _STOCK = re.compile(
 )
 """Openings that chat models are known for."""
 
-_MARKS = str.maketrans({"’": "'", "‘": "'", "`": "'"})
 _TOKEN = re.compile(r"\S+")
 
 
@@ -54,8 +35,8 @@ def check_openings(rows: Rows, beat: Beat) -> Checked:
     """Refusals and boilerplate openings, where answers are texts."""
     if rows.has_labels:
         return Checked()
-    heads = [answer[:_HEAD].translate(_MARKS).casefold() for answer in rows.answers]
-    refusing = [row for row, head in enumerate(heads) if _REFUSAL.search(head)]
+    heads = [head_of(answer) for answer in rows.answers]
+    refusing = [row for row, answer in enumerate(rows.answers) if refuses(answer)]
     beat(1, 2)
     found = [one for one in (_refusals(rows, refusing), _boilerplate(rows, heads, set(refusing))) if one is not None]
     return Checked(found)

@@ -1,4 +1,4 @@
-"""`python -m studio.sweeping SWEEP_DIR`: the process around a sweep.
+"""`python -m studio.sweeping SWEEP_DIR`: the process around a sweep, or around a learning curve.
 
 It takes the signals before anything slow is imported, keeps a second sweep out of the folder, and turns every ending
 into a `done` event and an exit code: 0 done or stopped, 1 failed, 2 called wrongly.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from studio.contract.curve import is_curve
 from studio.contract.events import EventWriter, read_all
 from studio.errors import StudioError
 from studio.sweeping.stop import Stop
@@ -52,10 +53,7 @@ def _run(folder: Path, stop: Stop) -> int:
     writer = EventWriter(folder)
     try:
         writer.write("state", state="starting", message="Starting", pid=os.getpid())
-        # Imported only now: optuna takes seconds, in which a stop must already count.
-        from studio.sweeping.sweep import sweep
-
-        results = sweep(folder, writer, stop)
+        results = _work(folder, writer, stop)
         writer.write("done", **{"state": "stopped" if stop.asked else "done", **results})
         return 0
     except Exception as error:
@@ -67,6 +65,17 @@ def _run(folder: Path, stop: Stop) -> int:
         return 1
     finally:
         writer.close()
+
+
+def _work(folder: Path, writer: EventWriter, stop: Stop) -> dict[str, object]:
+    """What the folder asks for. Imported only now: optuna takes seconds, in which a stop must already count."""
+    if is_curve(folder):
+        from studio.sweeping.curve import curve
+
+        return curve(folder, writer, stop)
+    from studio.sweeping.sweep import sweep
+
+    return sweep(folder, writer, stop)
 
 
 def _surprise(error: Exception) -> str:

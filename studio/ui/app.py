@@ -10,7 +10,20 @@ import gradio as gr
 from storage.records import User
 from studio.context import Studio
 from studio.jobs.devices import list_devices
-from studio.ui import compare, data, datasets, label, people, preflight, projects, review, suggestions, team, train
+from studio.ui import (
+    compare,
+    data,
+    datasets,
+    evaluate,
+    label,
+    people,
+    preflight,
+    projects,
+    review,
+    suggestions,
+    team,
+    train,
+)
 from studio.ui.components.html import text
 from studio.ui.frame import QUICK, Frame
 from studio.ui.roles import Register, least
@@ -39,7 +52,8 @@ TABS = {
     "Datasets": Tab(datasets.build, "admin"),
     "Preflight": Tab(preflight.build, "admin"),
     "Train": Tab(train.build, "admin"),
-    "Compare": Tab(compare.build, "admin"),
+    "Evaluate": Tab(evaluate.build, "admin"),
+    "Compare": Tab(compare.build, "annotator", "admin"),
     "People": Tab(people.build, "admin"),
 }
 

@@ -15,6 +15,7 @@ _SOURCES = {
     "relabel": "by a change of labels",
     "repair": "as a repair",
     "counterfactual": "as a copy with other terms",
+    "comparison": "in a comparison",
     "gold": "without knowing that the answer is known",
 }
 _DECISIONS = {"accept": "accepted the answer of", "edit": "edited the answer of", "return": "sent back the answer of"}

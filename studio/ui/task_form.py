@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.data.projects import ORDERS
+from studio.data.projects import ORDERS, VOTES_TO
 from studio.labeling.setup import ProjectForm
 
 CLASSIFICATIONS = ("classification", "multi-label")
@@ -17,6 +17,16 @@ _WHY_LEASE = "How long an example stays with an annotator who does nothing; it t
 _WHY_ORDER = "The last two need scores or vectors: until there are some, they are as imported."
 _WHY_REVIEW = "Only answers that a reviewer accepted enter snapshots."
 _WHY_GOLD = "Examples with a known answer, hidden among the others: 0.05 is one in twenty. Pick them in Team."
+_WHY_VOTES = "What votes and corrected answers in Compare become: preferences and pairs that a reviewer sees, or work."
+
+_WHY_FORM = "Each evaluation counts the answers that look like this. A regular expression has to fit the whole answer."
+_WHY_METRICS = "Names of Python files in the workspace's folder metrics, one a line; each holds an evaluate.Metric."
+_WHY_SUITE = (
+    "Prompts that every new model must still answer well. Checks: contains, not_contains, regex, json_schema, "
+    "must_refuse, max_tokens."
+)
+_SUITE = '[{"name": "Greets", "prompt": "Hello", "checks": {"contains": ["hello"]}}]'
+_FORMS = [("none", ""), ("a regular expression", "regex"), ("a JSON schema", "schema")]
 
 _SHOWN = {
     "rating": ("rating_max",),
@@ -82,7 +92,25 @@ def labeling_controls() -> dict[str, gr.components.Component]:
         )
         review = gr.Checkbox(label="Answers are reviewed", info=_WHY_REVIEW, container=False)
         gold = gr.Slider(0, 0.5, 0, step=0.01, label="Share of gold examples", info=_WHY_GOLD)
-    return {"overlap": overlap, "lease_minutes": lease, "order": order, "review": review, "gold_rate": gold}
+        votes = gr.Dropdown(
+            label="Votes go", choices=[(words, key) for key, words in VOTES_TO.items()], value="review", info=_WHY_VOTES
+        )
+    with gr.Accordion("How it is evaluated", open=False, elem_id="project-evaluation"):
+        each = gr.Checkbox(label="Evaluate each run when it ends", value=True, container=False)
+        kind = gr.Dropdown(label="Expected form of an answer", choices=_FORMS, value="", info=_WHY_FORM)
+        form = gr.Textbox(label="The form", lines=3, max_lines=12, placeholder='\\d+ or {"type": "object"}')
+        metrics = gr.Textbox(label="Own metrics", lines=2, max_lines=8, info=_WHY_METRICS)
+        suite = gr.Textbox(label="Regression suite (JSON)", lines=4, max_lines=16, info=_WHY_SUITE, placeholder=_SUITE)
+    held = {"overlap": overlap, "lease_minutes": lease, "order": order, "review": review, "gold_rate": gold}
+    return {
+        **held,
+        "votes_to": votes,
+        "form_kind": kind,
+        "form": form,
+        "metrics": metrics,
+        "suite": suite,
+        "evaluate_runs": each,
+    }
 
 
 def to_form(texts: tuple[str, str, str], names: list[str], values: tuple[Any, ...]) -> ProjectForm:
@@ -94,7 +122,8 @@ def to_form(texts: tuple[str, str, str], names: list[str], values: tuple[Any, ..
 def to_updates(form: ProjectForm, names: list[str], task: str) -> list[Any]:
     """Updates that show a form in those controls, with the ones its task has."""
     shown = _SHOWN.get(task, ())
-    always = {"overlap", "lease_minutes", "order", "review", "gold_rate"}
+    always = {"overlap", "lease_minutes", "order", "review", "gold_rate", "votes_to"}
+    always |= {"form_kind", "form", "metrics", "suite", "evaluate_runs"}
     return [gr.update(value=getattr(form, name), visible=name in always or name in shown) for name in names]
 
 

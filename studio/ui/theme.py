@@ -94,7 +94,11 @@ STYLESHEET = "\n".join(
         "components/team.css",
         "components/datasets.css",
         "components/preflight.css",
+        "components/evaluate.css",
         "components/sweep.css",
+        "components/learning_curve.css",
+        "components/why.css",
+        "components/compare.css",
     )
 )
 

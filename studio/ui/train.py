@@ -17,6 +17,7 @@ from studio.jobs.runs import get_run, list_runs
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import empty, opened
 from studio.ui.components.tables import sorted_table
+from studio.ui.curve import build as build_curve
 from studio.ui.errors import say, told
 from studio.ui.frame import POLL, QUICK, REFRESH, Frame
 from studio.ui.sweep import Asked
@@ -80,6 +81,7 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     _wire_plan(studio, frame, tab, parts)
     look = _wire_run(studio, frame, tab, parts)
     used = build_sweep(studio, frame, tab, Asked(parts.wanted, swept))
+    build_curve(studio, frame, tab, Asked(parts.wanted, swept))
     used.then(look, [frame.project, parts.run, parts.seen], parts.view, **QUICK)
 
 

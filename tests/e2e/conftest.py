@@ -74,6 +74,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     app.stop()
     for run_dir in (app.workspace / "runs").glob("run-*"):
         ask_to_stop(run_dir, hard=True)
+        ask_to_stop(app.workspace / "evaluations" / run_dir.name, hard=True)
 
 
 @pytest.fixture(scope="package")

@@ -114,7 +114,8 @@ def test_each_role_sees_its_tabs_only_and_nothing_goes_wrong(manned: Served, vis
             page.get_by_role("tab", name=tab, exact=True).click()
         expect(page.locator("details.user")).to_contain_text(name)
         assert failed == [] and page.locator("[data-testid=toast-body]").count() == 0
-    assert seen["bob"] == ["Label"] and seen["rev"] == ["Data", "Label", "Review", "Suggestions", "Team"]
+    assert seen["bob"] == ["Label", "Compare"]
+    assert seen["rev"] == ["Data", "Label", "Review", "Suggestions", "Team", "Compare"]
     assert {"Projects", "Train", "People"} <= set(seen["ann"])
 
 
@@ -138,7 +139,7 @@ def test_people_are_added_changed_and_removed_and_the_log_has_it(manned: Served,
     expect(card).to_contain_text("annotator")
     zoes = visit(manned.url)
     log_in(zoes, "zoe")
-    assert tabs(zoes) == ["Label"]
+    assert tabs(zoes) == ["Label", "Compare"]
     card.click()
     page.get_by_label("Role", exact=True).click()
     page.get_by_role("option", name="reviewer").click()

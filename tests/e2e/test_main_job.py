@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import httpx
@@ -73,7 +72,7 @@ def chosen_project(page: Page) -> str:
 def compare(page: Page, prompt: str) -> tuple[dict[str, str], ...]:
     """Ask both models; text and weights of both panes once they are whole."""
     open_tab(page, "Compare")
-    expect(page.get_by_label("Run", exact=True)).to_have_value(re.compile("^Run 1 "), timeout=20_000)
+    expect(page.locator("#compare-runs")).to_contain_text("Run 1 ", timeout=20_000)
     page.get_by_label("Prompt", exact=True).fill(prompt)
     page.get_by_label("Max tokens").fill("48")
     page.get_by_role("button", name="Generate", exact=True).click()

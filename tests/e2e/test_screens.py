@@ -23,6 +23,7 @@ TABS = (
     "Datasets",
     "Preflight",
     "Train",
+    "Evaluate",
     "Compare",
     "People",
 )

@@ -73,6 +73,35 @@ def test_rows_of_different_length_leave_the_batch_without_disturbing_it(engine: 
     assert answers(engine, *requests) == [answers(engine, request)[0] for request in requests]
 
 
+def together(engine: Engine, requests: list[GenerationRequest], at_once: int) -> list[str]:
+    texts = [""] * len(requests)
+    for delta in engine.decode([engine.prepare(request) for request in requests], at_once=at_once):
+        texts[delta.row] += delta.text
+    return texts
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 9])
+def test_rows_that_join_a_running_batch_answer_as_alone(engine: Engine, at_once: int) -> None:
+    runs = [None, "one", "two"]
+    requests = [ask("ab " * (n % 5) + PROMPTS[n % 4], runs[n % 3], max_tokens=2 + 7 * n % 23) for n in range(24)]
+    assert together(engine, requests, at_once) == [answers(engine, request)[0] for request in requests]
+
+
+def test_rows_join_while_others_are_written(engine: Engine) -> None:
+    rows = [
+        engine.prepare(ask(prompt, max_tokens=tokens)) for prompt, tokens in zip(PROMPTS, (30, 2, 3, 30), strict=True)
+    ]
+    order = [delta.row for delta in engine.decode(rows, at_once=2)]
+    assert order.index(2) < max(place for place, row in enumerate(order) if row == 0)
+    assert engine._decoder(rows).joins is False  # before its first step nobody knows
+
+
+def test_rows_that_wait_are_cancelled_too(engine: Engine) -> None:
+    rows = [engine.prepare(ask(prompt, max_tokens=5)) for prompt in PROMPTS]
+    ends = {delta.row: delta.done.reason for delta in engine.decode(rows, lambda row: row > 1, 2) if delta.done}
+    assert ends == {0: "length", 1: "length", 2: "cancelled", 3: "cancelled"}
+
+
 def test_a_zero_adapter_is_the_base_and_any_other_is_not(engine: Engine) -> None:
     for prompt in PROMPTS:
         base, zero, one, two = logits(engine, ask(prompt), ask(prompt, "zero"), ask(prompt, "one"), ask(prompt, "two"))
@@ -118,7 +147,7 @@ def test_without_a_seed_answers_differ(engine: Engine) -> None:
 def test_sampling_follows_the_distribution(engine: Engine) -> None:
     row = engine.prepare(ask())
     rows = [DecodeRow(row.ids, "__base__", Sampling(1.0, 0.6, seed)) for seed in range(2000)]
-    decoder = CausalDecoder(engine._through(engine.shared), rows)
+    decoder = CausalDecoder(engine.through(engine.shared), rows)
     chances = torch.softmax(logits(engine, ask())[0], -1).sort(descending=True)
     size = int((chances.values.cumsum(0) < 0.6).sum()) + 1
     counts = torch.bincount(torch.tensor(decoder.step()), minlength=258)

@@ -160,4 +160,4 @@ def test_an_app_that_died_while_writing_leaves_a_failed_check(
     for name in ("events.jsonl", "report.json"):
         (folder / name).unlink()
     look = look_at(db, workspace, target)
-    assert (look.state, look.words) == ("failed", "The check broke off: check again.")
+    assert (look.state, look.words) == ("failed", "The check broke off: start it again.")

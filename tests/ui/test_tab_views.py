@@ -1,4 +1,4 @@
-"""What the other tabs show: lists, previews, accounts and panes, from data to HTML."""
+"""What the other tabs show: lists, previews and accounts, from data to HTML."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from studio.context import Studio
 from studio.data.importing import ImportReport, import_file
 from studio.data.previews import Preview, preview
 from studio.data.rows import Rejected
-from studio.jobs.comparison import Pane
-from studio.jobs.engine import Answer, Weights
-from studio.ui import compare, import_views, label, projects
+from studio.ui import import_views, label, projects
 from studio.ui.app import build_ui, device_line
 from tests.ui.conftest import EVIL, read, tags
 
@@ -66,41 +64,6 @@ def test_archived_projects_are_listed_when_asked_for(studio: Studio) -> None:
     archive_project(studio.db, put_away.id)
     assert "Put away" not in read(projects.cards_html(studio, None, False))
     assert "Put awayarchived" in read(projects.cards_html(studio, None, True))
-
-
-def test_an_answer_is_text_and_names_its_weights() -> None:
-    weights = Weights("starter<b>", "b" * 64, f"run-1{EVIL}", "a" * 64)
-    html = compare.pane_html("Fine-tuned", Pane(EVIL, Answer(EVIL, weights, "length", 12, 1.5)), True)
-    said = read(html)
-    assert EVIL in said and "starter<b> bbbbbbbbbbbb + adapter run-1" in said and "aaaaaaaaaaaa" in said
-    assert "12 tok · 1.5 s · cut at max tokens" in said
-    assert "caret" not in html and "tuned" in str(tags(html, "div")[0]["class"])
-
-
-def test_the_base_answers_without_an_adapter() -> None:
-    answer = Answer("Hi", Weights("starter", "b" * 64, None, None), "stop", 1, 0.1)
-    said = read(compare.pane_html("Base", Pane("Hi", answer), True))
-    assert "adapter" not in said and "cut" not in said
-
-
-def test_a_label_is_told_with_its_probability_and_a_whole_model_as_one() -> None:
-    weights = Weights("starter-encoder", "b" * 64, "run-1", "a" * 64, whole=True)
-    answer = Answer("refund", weights, "stop", 0, 0.1, probability=0.973)
-    said = read(compare.pane_html("Fine-tuned", Pane("refund", answer), True))
-    assert "refund" in said and "probability 97.3% · 0.1 s" in said and "tok" not in said
-    assert "model of run-1 aaaaaaaaaaaa, fully trained from base starter-encoder" in said and "adapter" not in said
-    none = compare.pane_html("Base", Pane(note=EVIL), True)
-    assert EVIL in read(none) and "caret" not in none
-
-
-def test_a_pane_says_where_it_stands() -> None:
-    assert "appears here" in read(compare.pane_html("Base", Pane(), False))
-    assert "Loading" in read(compare.pane_html("Base", Pane(), True, "Loading"))
-    assert "Thinking" in read(compare.pane_html("Base", Pane(), True))
-    growing = compare.pane_html("Base", Pane(EVIL), True)
-    assert "caret" in growing and EVIL in read(growing)
-    failed = compare.pane_html("Base", Pane("So far", error=EVIL), True)
-    assert "So far" in read(failed) and EVIL in read(failed) and "caret" not in failed
 
 
 def test_guidelines_of_a_project_that_is_gone_are_none(studio: Studio, filled: str) -> None:

@@ -29,8 +29,8 @@ OPEN = {"/login", "/favicon.ico", "/robots.txt"}
 """Paths that need no session."""
 
 SEEN_BY = {
-    "annotator": {"Label"},
-    "reviewer": {"Label", "Data", "Review", "Suggestions", "Team"},
+    "annotator": {"Label", "Compare"},
+    "reviewer": {"Label", "Compare", "Data", "Review", "Suggestions", "Team"},
     "admin": set(TABS),
 }
 """Which tabs a role sees; a tab that is not here is for admins."""

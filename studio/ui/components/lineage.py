@@ -12,8 +12,9 @@ from studio.data.lineage import Lineage, Node
 from studio.ui.components.html import count, text
 
 MOST = 12
-_COLUMNS = (("example", "annotator", "guidelines"), ("annotation",), ("snapshot",), ("run",))
+_COLUMNS = (("comparison",), ("example", "annotator", "guidelines"), ("annotation",), ("snapshot",), ("run",))
 _WORDS = {
+    "comparison": "Comparison",
     "example": "Example",
     "annotator": "Annotator",
     "guidelines": "Guidelines",

@@ -1,0 +1,143 @@
+"""How many more labels, a part of the Train tab: runs on parts of a snapshot, and what the curve through them says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.context import Studio
+from studio.errors import BadInput
+from studio.jobs.curve import resume_curve_for, start_curve_for, stop_curve_for
+from studio.jobs.curves import LearningCurve, list_curves
+from studio.ui.components.html import bar, chip, count, empty, moment, notice, table, text
+from studio.ui.components.learning_curve import figure, learning_curve
+from studio.ui.errors import say, told
+from studio.ui.frame import POLL, QUICK, REFRESH, Frame
+from studio.ui.sweep import Asked
+from studio.ui.who import current_user
+
+NOTHING = empty(
+    "No learning curve yet",
+    "It trains on a quarter, half, three quarters and all of the snapshot, and says what more labels would bring.",
+)
+_HINT = "<p class='quiet'>Four runs with the settings above, scored on the same held-out rows.</p>"
+_KINDS = {"done": "good", "failed": "bad", "stopped": "warn"}
+
+
+@dataclass(frozen=True)
+class _Parts:
+    start: gr.Button
+    curve: gr.State
+    seen: gr.State
+    timer: gr.Timer
+    body: gr.HTML
+    stop: gr.Button
+    resume: gr.Button
+
+    @property
+    def view(self) -> list[Any]:
+        """What shows a curve."""
+        return [self.curve, self.seen, self.timer, self.body, self.stop, self.resume]
+
+
+def build(studio: Studio, frame: Frame, tab: gr.Tab, asked: Asked) -> None:
+    """Lay out and wire an accordion: `asked` is what a run would take from the form."""
+    parts = _layout()
+
+    @told
+    def on_start(chosen: str | None, *form: Any) -> list[object]:
+        snapshot, base_model, settings, from_run = asked.read(*form)
+        if not snapshot:
+            raise BadInput("Freeze a snapshot first (Datasets tab): a learning curve needs frozen data.")
+        if from_run:
+            raise BadInput("The runs of a learning curve begin with the base model: choose no run to start from.")
+        curve = start_curve_for(studio.db, studio.workspace, current_user(), snapshot, base_model, settings, chosen)
+        return _shown(studio, chosen, curve.id, ())
+
+    @told
+    def on_stop(chosen: str | None, curve: str) -> list[object]:
+        stop_curve_for(studio.db, studio.workspace, current_user(), curve)
+        say("Stopping: the run at work writes a checkpoint.")
+        return _shown(studio, chosen, curve, ())
+
+    @told
+    def on_resume(chosen: str | None, curve: str) -> list[object]:
+        resume_curve_for(studio.db, studio.workspace, current_user(), curve)
+        return _shown(studio, chosen, curve, ())
+
+    look = lambda chosen, curve, seen: _shown(studio, chosen, curve, seen)  # noqa: E731
+    here, state = [frame.project, parts.curve], [frame.project, parts.curve, parts.seen]
+    parts.start.click(on_start, [frame.project, *asked.parts], parts.view, **QUICK)
+    parts.stop.click(on_stop, here, parts.view, **QUICK)
+    parts.resume.click(on_resume, here, parts.view, **QUICK)
+    parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **POLL)
+    gr.on([tab.select, frame.project.change], look, state, parts.view, **REFRESH)
+
+
+def _layout() -> _Parts:
+    with gr.Accordion("How many more labels?", open=False, elem_id="curve"):
+        gr.HTML(_HINT)
+        with gr.Row():
+            start = gr.Button("Draw the learning curve", variant="primary", scale=0, min_width=210)
+            stop = gr.Button("Stop", visible=False, scale=0, min_width=110)
+            resume = gr.Button("Resume", visible=False, scale=0, min_width=110)
+        body = gr.HTML(NOTHING, elem_id="curve-body")
+        curve, seen, timer = gr.State(""), gr.State(()), gr.Timer(1.5, active=False)
+    return _Parts(start, curve, seen, timer, body, stop, resume)
+
+
+def curve_html(curve: LearningCurve) -> str:
+    """A curve as it stands: the sentence on top, the picture, the points."""
+    state, points = curve.standing.state, curve.report.points
+    head = (
+        f"<p class='quiet'>Learning curve {curve.about.number} {chip(state, _KINDS.get(state, 'busy'))} "
+        f"{text(curve.about.base_model)} · snapshot {text(curve.about.snapshot_id[:8])} · "
+        f"started {moment(curve.started_at)}</p>"
+    )
+    progress = bar(curve.standing.fraction, curve.standing.words) if curve.active else ""
+    ended = state in ("failed", "stopped")
+    told_of_end = notice("bad" if state == "failed" else "warn", curve.standing.words) if ended else ""
+    foretold = curve.foretold
+    sentence = f"<h2 class='title'>{text(foretold.sentence)}</h2>" if foretold.sentence else ""
+    rows = [
+        (f"{labels:,}", figure(score, foretold), f"{point.seconds:.0f} s")
+        for (labels, score), point in zip(
+            foretold.points, [point for point in points if point.state == "done"], strict=True
+        )
+    ]
+    listed = table(("Labels", foretold.measure, "Training"), rows, numeric=(0, 1, 2)) if rows else ""
+    ahead = foretold.ahead
+    quiet = (
+        f"<p class='quiet'>With {count(ahead.labels, 'label')} about {text(figure(ahead.score, foretold))} is to be "
+        f"expected, with 95 % confidence {text(figure(ahead.low, foretold))} to "
+        f"{text(figure(ahead.high, foretold))}, on these same held-out rows.</p>"
+        if ahead
+        else ""
+    )
+    return f"{head}{progress}{told_of_end}{sentence}{quiet}{learning_curve(foretold)}{listed}"
+
+
+def latest_sentence(studio: Studio, project_id: str) -> str:
+    """What the newest finished curve of a project says, for other screens; '' without one."""
+    curves = list_curves(studio.workspace, project_id)
+    return next((curve.foretold.sentence for curve in curves if curve.foretold.more), "")
+
+
+def _shown(studio: Studio, project_id: str | None, curve_id: str, seen: Sequence[object]) -> list[object]:
+    """Values of `_Parts.view`: the asked curve while it is the project's, else the newest; skips what is not new."""
+    curves = list_curves(studio.workspace, project_id) if project_id else []
+    curve = next((one for one in curves if one.id == curve_id), curves[0] if curves else None)
+    now = (project_id, curve.id, curve.standing, curve.report.done) if curve else (project_id,)
+    if now == tuple(seen):
+        return [gr.skip()] * 6
+    return [
+        curve.id if curve else "",
+        now,
+        gr.Timer(active=any(one.active for one in curves)),
+        curve_html(curve) if curve else NOTHING,
+        gr.Button(visible=bool(curve and curve.active)),
+        gr.Button(visible=bool(curve and curve.resumable)),
+    ]

@@ -1,0 +1,222 @@
+"""Evaluate: the verdict on a run. Held-out rows answered by base and run, one plain sentence, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import gradio as gr
+
+from storage.records import Run
+from studio.context import Studio
+from studio.contract.plain import question_and_answer
+from studio.data.snapshots import read_split
+from studio.errors import BadInput, JobFailed, NotFound
+from studio.jobs.evaluating import (
+    EvalPage,
+    Evaluated,
+    cancel_evaluation,
+    leaderboard,
+    list_rows,
+    look_at,
+    start_evaluation,
+)
+from studio.jobs.runs import get_run, list_runs
+from studio.jobs.why import WhyLook, look_at_why, start_why
+from studio.ui.components.html import cards, opened
+from studio.ui.components.why import why_html
+from studio.ui.errors import told
+from studio.ui.evaluate_views import (
+    NO_PROJECT,
+    NO_RUN,
+    NOT_YET,
+    PAGE_ROWS,
+    Rows,
+    board_html,
+    report_html,
+    state_html,
+)
+from studio.ui.frame import POLL, QUICK, REFRESH, Frame
+
+_ALL = 1_000_000
+
+
+@dataclass(frozen=True)
+class View:
+    """Which rows of the report are shown, and of which row (from 1) somebody asked why it was answered so."""
+
+    outcome: str = ""
+    start: int = 0
+    row: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    run: gr.Dropdown
+    ways: gr.Checkbox
+    start: gr.Button
+    cancel: gr.Button
+    timer: gr.Timer
+    state: gr.HTML
+    board: gr.HTML
+    report: gr.HTML
+    view: gr.State
+
+    @property
+    def live(self) -> list[gr.components.Component]:
+        """What an evaluation changes."""
+        return [self.state, self.start, self.cancel, self.timer, self.report, self.board, self.view]
+
+
+def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
+    """Lay the tab out and wire it."""
+    _wire(studio, frame, tab, _layout())
+
+
+def _layout() -> _Parts:
+    with gr.Row(elem_id="evaluate-columns"):
+        with gr.Column(scale=4, min_width=290):
+            with gr.Column(elem_id="evaluate-panel"):
+                gr.HTML("<h2 class='title'>Evaluate</h2><p class='quiet'>Is the run better than its base, where?</p>")
+                run = gr.Dropdown(label="Run", choices=[])
+                ways = gr.Checkbox(
+                    label="Is fine-tuning worth it?",
+                    value=True,
+                    info="Also asks the base with the project's prompt, and with examples in the prompt.",
+                )
+                with gr.Row():
+                    start = gr.Button("Evaluate", variant="primary", min_width=110)
+                    cancel = gr.Button("Cancel", visible=False, min_width=90)
+                state, timer = gr.HTML(), gr.Timer(1.0, active=False)
+            board = cards()
+        with gr.Column(scale=9, min_width=300):
+            view, report = gr.State(View()), cards()
+    return _Parts(run, ways, start, cancel, timer, state, board, report, view)
+
+
+def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
+    @told
+    def on_start(chosen: str | None, run: str | None, ways: bool) -> list[object]:
+        start_evaluation(studio.db, studio.workspace, _own(studio, chosen, run).id, ways=bool(ways))
+        return shown(studio, chosen, run, View())
+
+    @told
+    def on_cancel(chosen: str | None, run: str | None, view: View) -> list[object]:
+        cancel_evaluation(studio.workspace, _own(studio, chosen, run).id)
+        return shown(studio, chosen, run, view)
+
+    def on_tick(chosen: str | None, run: str | None, view: View) -> list[object]:
+        return shown(studio, chosen, run, view, ticking=True)
+
+    def on_show(chosen: str | None, run: str | None, view: View) -> list[object]:
+        runs = runs_of(studio, chosen)
+        ids = [one.id for one in runs]
+        current = run if run in ids else (ids[0] if ids else None)
+        return [run_menu(runs, current), *shown(studio, chosen, current, view)]
+
+    @told
+    def on_open(chosen: str | None, run: str | None, view: View, event: gr.EventData) -> list[object]:
+        act, _, rest = opened(event).partition(":")
+        if act == "run":
+            return [gr.Dropdown(value=rest), *shown(studio, chosen, rest, View())]
+        if act == "why":
+            view = ask_why(studio, _own(studio, chosen, run), view, rest)
+            return [gr.skip(), *shown(studio, chosen, run, view)]
+        return [gr.skip(), *shown(studio, chosen, run, turned(view, rest))]
+
+    asked = [frame.project, parts.run, parts.view]
+    started = parts.start.click(on_start, [frame.project, parts.run, parts.ways], parts.live, api_visibility="private")
+    # Once more: an answer to an earlier change may come after the first, with the timer off.
+    started.then(on_tick, asked, parts.live, **REFRESH)
+    parts.cancel.click(on_cancel, asked, parts.live, **QUICK)
+    parts.timer.tick(on_tick, asked, parts.live, **POLL)
+    gr.on([tab.select, frame.project.change], on_show, asked, [parts.run, *parts.live], **REFRESH)
+    parts.run.input(on_show, asked, [parts.run, *parts.live], **REFRESH)
+    for place in (parts.report, parts.board):
+        place.open(on_open, asked, [parts.run, *parts.live], **QUICK)
+
+
+def shown(
+    studio: Studio, project_id: str | None, run_id: str | None, view: View, ticking: bool = False
+) -> list[object]:
+    """The live parts for a run as its newest evaluation stands."""
+    if not project_id or not run_id:
+        nothing = NO_RUN if project_id else NO_PROJECT
+        return ["", gr.Button(interactive=False), gr.Button(visible=False), gr.Timer(active=False), nothing, "", view]
+    found, why = look_at(studio.workspace, _own(studio, project_id, run_id)), _why(studio, view)
+    alive = found.standing.alive
+    if ticking and alive:
+        return [state_html(found), *[gr.skip()] * 6]
+    boards = board_html(leaderboard(studio.db, studio.workspace, project_id), run_id)
+    buttons = [gr.Button(visible=not alive, interactive=True), gr.Button(visible=alive)]
+    timer = gr.Timer(active=alive or (why is not None and why.standing.alive))
+    return [state_html(found), *buttons, timer, _report(studio, found, view, why), boards, view]
+
+
+def turned(view: View, asked: str) -> View:
+    """The view that a button of the rows asks for: "outcome:start". What is no such thing changes nothing."""
+    outcome, _, start = asked.partition(":")
+    if outcome not in ("", "win", "loss", "tie") or not start.isdecimal():
+        return view
+    return View(outcome, int(start))
+
+
+def ask_why(studio: Studio, run: Run, view: View, asked: str) -> View:
+    """Begin to look for the training pairs behind the run's answer to a held-out row; asked again, close the list.
+
+    Raises BadInput for a row that there is not, and what `start_why` raises.
+    """
+    number = int(asked) if asked.isdecimal() else 0
+    if number == view.row:
+        return replace(view, row=0, why="")
+    report = look_at(studio.workspace, run).report
+    given = next((one for one in list_rows(studio.workspace, run.id, count=_ALL).rows if one.row == number), None)
+    rows = read_split(studio.workspace, run.snapshot_id, report.split, number - 1, 1) if report and given else []
+    if not rows or given is None:
+        raise BadInput("This row is not there any more: evaluate again.")
+    question, _ = question_and_answer(rows[0].messages)
+    return replace(view, row=number, why=start_why(studio.workspace, run.id, question, given.tuned, gradients=True))
+
+
+def _why(studio: Studio, view: View) -> WhyLook | None:
+    try:
+        return look_at_why(studio.workspace, view.why) if view.why else None
+    except NotFound:
+        return None
+
+
+def runs_of(studio: Studio, project_id: str | None) -> list[Run]:
+    """The project's runs that have weights, the newest first."""
+    return [run for run in list_runs(studio.db, project_id) if run.adapter_hash] if project_id else []
+
+
+def run_menu(runs: Sequence[Run], current: str | None) -> gr.Dropdown:
+    """The menu of these runs with one of them chosen."""
+    choices = [(f"Run {run.number} · {run.base_model} · {run.steps} steps", run.id) for run in runs]
+    return gr.Dropdown(choices=choices, value=current)
+
+
+def _report(studio: Studio, found: Evaluated, view: View, why: WhyLook | None) -> str:
+    if found.report is None:
+        return "" if found.standing.alive else NOT_YET
+    rows = Rows(_page(studio, found, view), view.outcome, view.start, view.row, why_html(why) if why else "")
+    return report_html(found.report, rows)
+
+
+def _page(studio: Studio, found: Evaluated, view: View) -> EvalPage | None:
+    try:
+        order = "row" if view.outcome else "tuned_score"
+        return list_rows(studio.workspace, found.run.id, view.outcome, order, view.start, PAGE_ROWS)
+    except JobFailed:
+        return None  # the figures are there all the same
+
+
+def _own(studio: Studio, project_id: str | None, run_id: str | None) -> Run:
+    """A run of the project in hand. Raises BadInput, NotFound."""
+    if not run_id:
+        raise BadInput("Choose a run first; when there is none yet, train one in the Train tab.")
+    run = get_run(studio.db, run_id)
+    if run.project_id != project_id:
+        raise BadInput("This run is another project's: choose one of the menu.")
+    return run
