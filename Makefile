@@ -37,6 +37,9 @@ bench: $(VENV)/installed-test
 	$(PY) tests/bench/bench_plan.py
 	$(PY) tests/bench/bench_intervals.py
 	$(PY) tests/bench/bench_curves.py
+	$(PY) tests/bench/bench_evaluate.py
+	$(PY) tests/bench/bench_compare.py
+	$(PY) tests/bench/bench_why.py
 
 screenshots: $(VENV)/installed-test
 	$(PY) -m pytest tests/e2e/test_screens.py tests/e2e/test_pictures.py --screens $(PYTEST_ARGS)
