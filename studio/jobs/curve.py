@@ -30,7 +30,6 @@ from studio.contract.evaluation import EvalSpec
 from studio.contract.plain import question_and_answer
 from studio.contract.spec import SPEC_FILE, TrainSpec
 from studio.errors import BadFile, BadInput, BadSpec, DiskFull, NotFound
-from studio.jobs import job_folders
 from studio.jobs.continuing import check_start
 from studio.jobs.curves import About, LearningCurve, curve_folder, get_curve, list_curves, write_about
 from studio.jobs.evaluating import labels_of
@@ -105,13 +104,6 @@ def resume_curve(db: Database, workspace: Workspace, curve_id: str) -> LearningC
     with turn(db, workspace), claimed(folder) as lock:
         spawn(folder, SWEEPING_MODULE, lock)
     return get_curve(workspace, curve_id)
-
-
-def forget_curve(workspace: Workspace, curve_id: str) -> None:
-    """End a curve where it is at work, and remove it. Raises NotFound."""
-    folder = curve_folder(workspace, curve_id)
-    job_folders.end(folder)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def follow_curve(workspace: Workspace, curve_id: str, on_look: Callable[[LearningCurve], None]) -> LearningCurve:

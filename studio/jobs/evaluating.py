@@ -7,7 +7,6 @@ leaves out: the answers and figures (studio.evaluation), and votes (studio.label
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from storage.records import Project, Run
 from storage.runs import get_run, list_runs
 from studio.contract.evaluation import REPORT_FILE, ROWS_FILE, SOURCES_FILE, EvalReport, EvalSpec, read_eval_report
 from studio.contract.spec import SPEC_FILE
-from studio.errors import BadInput, BadSpec, DiskFull, JobFailed, StudioError
+from studio.errors import BadInput, DiskFull, JobFailed, StudioError
 from studio.jobs import job_folders
 from studio.jobs.engine import where_to_run
 from studio.jobs.job_folders import Standing
@@ -174,11 +173,6 @@ def folder_of(workspace: Workspace, run_id: str) -> Path:
     return workspace.evaluations / Path(run_id).name
 
 
-def forget(workspace: Workspace, run_id: str) -> None:
-    """Remove a run's evaluation from the disk."""
-    shutil.rmtree(folder_of(workspace, run_id), ignore_errors=True)
-
-
 def _rank(found: Evaluated) -> float:
     assert found.report is not None
     lead = found.report.metrics[found.report.verdict.metric]
@@ -209,9 +203,7 @@ def _spec(workspace: Workspace, project: Project, run: Run, asked: dict[str, Any
     try:
         return EvalSpec.model_validate(known | asked)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).replace("_", " ") if first["loc"] else "setting"
-        raise BadSpec(f"The {name} cannot be used: {first['msg']}.") from None
+        raise job_folders.unusable(error) from None
 
 
 def labels_of(project: Project) -> tuple[str, ...]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
 from studio.contract.events import Event, log_tail, read_all
-from studio.errors import Cancelled, JobFailed
+from studio.errors import BadSpec, Cancelled, JobFailed
 from studio.jobs.processes import ask_to_stop, is_alive, reap, stop_was_asked
 
 State = Literal["none", "running", "done", "stopped", "failed"]
@@ -101,3 +103,10 @@ def why_failed(folder: Path, events: list[Event], broke_off: str) -> str:
         return said[-1]
     why = log_tail(folder, 1)[:300]
     return f"{broke_off} ({why}): start it again." if why else f"{broke_off}: start it again."
+
+
+def unusable(error: ValidationError) -> BadSpec:
+    """What is wrong first with the fields of a job's spec."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]).replace("_", " ") if first["loc"] else "setting"
+    return BadSpec(f"The {name} cannot be used: {first['msg']}.")

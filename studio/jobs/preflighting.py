@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,15 +23,14 @@ from storage.database import Database
 from studio.contract.events import Event, EventWriter, read_all
 from studio.contract.preflight import REPORT_FILE, ROWS_FILE, PreflightSpec, Report, read_report
 from studio.contract.spec import SPEC_FILE
-from studio.errors import BadInput, BadSpec, Cancelled, DiskFull, JobFailed, StudioError
+from studio.errors import BadInput, Cancelled, DiskFull, JobFailed, StudioError
 from studio.jobs import job_folders
-from studio.jobs.job_folders import why_failed
+from studio.jobs.job_folders import Standing, State, unusable, why_failed
 from studio.jobs.processes import claimed, is_alive, reap, spawn, stop_was_asked
 from studio.settings import Workspace
 
 PREFLIGHT_MODULE = "studio.preflight"
 _ABOUT_FILE = "about.json"
-_LOOK_SECONDS = 0.2
 _STOP_SECONDS = 5
 _LOCK = threading.Lock()
 
@@ -81,7 +79,7 @@ class Look:
     """How a target's newest preflight stands. `state`: none, running, done, stopped or failed; `fraction` (0 to 1) and
     `words` say how far it is, or why there is no report; `changed`: the project's data changed since it was started."""
 
-    state: str
+    state: State
     folder: Path
     about: About | None = None
     fraction: float = 0.0
@@ -160,18 +158,13 @@ def follow_preflight(
     workspace: Workspace, target: Target, on_progress: Callable[[float, str], object] = lambda fraction, words: None
 ) -> Look:
     """See a preflight to its end; an interrupt cancels it. Raises JobFailed, Cancelled."""
-    try:
-        while (look := look_at(None, workspace, target)).state == "running":
-            on_progress(look.fraction, look.words)
-            time.sleep(_LOOK_SECONDS)
-    except BaseException:
-        cancel_preflight(workspace, target)
-        raise
-    if look.state == "stopped":
-        raise Cancelled(look.words)
-    if look.state != "done":
-        raise JobFailed(look.words)
-    return look
+
+    def look() -> Standing:
+        found = look_at(None, workspace, target)
+        return Standing(found.state, found.fraction, found.words)
+
+    job_folders.follow(look, lambda: cancel_preflight(workspace, target), on_progress)
+    return look_at(None, workspace, target)
 
 
 def folder_of(workspace: Workspace, target: Target) -> Path:
@@ -184,9 +177,7 @@ def _spec(workspace: Workspace, asked: dict[str, Any]) -> PreflightSpec:
     try:
         return PreflightSpec.model_validate({"models": workspace.models, **asked})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).replace("_", " ") if first["loc"] else "setting"
-        raise BadSpec(f"The {name} cannot be used: {first['msg']}.") from None
+        raise unusable(error) from None
 
 
 def _make_folder(folder: Path) -> None:

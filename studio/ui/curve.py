@@ -120,12 +120,6 @@ def curve_html(curve: LearningCurve) -> str:
     return f"{head}{progress}{told_of_end}{sentence}{quiet}{learning_curve(foretold)}{listed}"
 
 
-def latest_sentence(studio: Studio, project_id: str) -> str:
-    """What the newest finished curve of a project says, for other screens; '' without one."""
-    curves = list_curves(studio.workspace, project_id)
-    return next((curve.foretold.sentence for curve in curves if curve.foretold.more), "")
-
-
 def _shown(studio: Studio, project_id: str | None, curve_id: str, seen: Sequence[object]) -> list[object]:
     """Values of `_Parts.view`: the asked curve while it is the project's, else the newest; skips what is not new."""
     curves = list_curves(studio.workspace, project_id) if project_id else []
