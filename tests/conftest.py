@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,16 @@ from storage.database import Database, connect
 from storage.projects import create_project
 from storage.records import Project
 from studio.settings import Workspace
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """The signals are put back after each test: a job run in this process ends deaf to SIGTERM, and every child of a
+    deaf process is born deaf."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

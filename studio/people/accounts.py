@@ -32,6 +32,7 @@ SLIDING = timedelta(hours=12)
 ABSOLUTE = timedelta(days=7)
 """A session ends this time after its log-in, used or not."""
 _SAVE_EVERY = timedelta(minutes=5)
+_JUST_NOW = timedelta(seconds=10)
 _NAME = re.compile(r"[a-z0-9._@-]{1,40}")
 _AT_ONCE = 4  # password checks: 64 MiB each
 
@@ -58,12 +59,18 @@ class Accounts:
         self._seen: dict[str, datetime] = {}
         self._saved = clock()
         self._stale = False
+        self._turned_on: datetime | None = None
         self._load()
 
     @property
     def on(self) -> bool:
         """Whether there is an account: then nobody gets in without logging in."""
         return bool(self._users)
+
+    @property
+    def just_on(self) -> bool:
+        """Whether accounts were turned on in the last seconds: a page then still waits to be told so."""
+        return self._turned_on is not None and self._clock() - self._turned_on < _JUST_NOW
 
     @property
     def place(self) -> Path:
@@ -148,6 +155,8 @@ class Accounts:
                 rows.put_user(cursor, name, role, password_hash)
                 record_in(cursor, by, "user add", subject=name, role=role)
             self._lockout.forgive(name)
+            if not self.on:
+                self._turned_on = self._clock()
             self._load_people()
         return self.get(name)
 

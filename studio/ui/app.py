@@ -81,6 +81,7 @@ def build_ui(studio: Studio) -> gr.Blocks:
                     register.note(built.acts or built.role)
         page.load(lambda: user_html(current_user(), studio.accounts.on), None, bar, **QUICK)
         page.load(lambda last: frame.choices(studio, last), remembered, frame.project, **QUICK)
+        frame.wire()
         frame.project.change(lambda chosen: chosen or "", frame.project, remembered, **QUICK)
         register.note("annotator")
     register.enforce(studio.accounts)

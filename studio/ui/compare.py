@@ -20,6 +20,6 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     wire_choices(studio, frame, tab, parts)
     wire_question(studio, frame, parts)
     wire_answers(studio, parts)
-    wire_votes(studio, frame, parts)
-    wire_standings(studio, frame, parts)
+    wire_votes(studio, frame, tab, parts)
+    wire_standings(studio, frame, tab, parts)
     wire_batch(studio, frame, tab, parts)

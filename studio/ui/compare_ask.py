@@ -83,7 +83,7 @@ def wire_choices(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> Non
         return [row.prompt, system, row, notice("", f"Reference: {row.response}")]
 
     fresh = [who.runs, who.endpoint, asks.missing, asks.system, *asks.live]
-    gr.on([tab.select, frame.project.change], on_show, [frame.project, who.runs, asks.shown], fresh, **REFRESH)
+    gr.on(frame.looks_at(tab), on_show, [frame.project, who.runs, asks.shown], fresh, **REFRESH)
     who.runs.change(on_runs, who.runs, [asks.pick, asks.picked, asks.reference], **QUICK)
     picked = [asks.prompt, asks.system, asks.picked, asks.reference]
     asks.pick.input(on_pick, [who.runs, asks.pick], picked, **QUICK)

@@ -45,7 +45,7 @@ class Desk:
     said: str = ""
 
 
-def wire_votes(studio: Studio, frame: Frame, parts: Parts) -> None:
+def wire_votes(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
     """The desk of a voter; anybody may vote."""
     desk, fix = parts.vote, parts.vote.fix
 
@@ -71,7 +71,7 @@ def wire_votes(studio: Studio, frame: Frame, parts: Parts) -> None:
         return editor(Acted(None))
 
     asked = [frame.project, desk.desk, parts.who.markdown]
-    gr.on([desk.tab.select, frame.project.change], on_show, asked, desk.live, **REFRESH)
+    gr.on([tab.select, *frame.looks_at(desk.tab)], on_show, asked, desk.live, **REFRESH)
     after = [*desk.live, *fix.live]
     desk.panes.act(on_act, asked[1:], after, show_progress="hidden", **QUICK)
     fix.save.click(on_save, [*asked[1:], fix.place, fix.field], after, **QUICK)
@@ -79,14 +79,14 @@ def wire_votes(studio: Studio, frame: Frame, parts: Parts) -> None:
     parts.who.markdown.input(on_show, asked, desk.live, **QUICK)
 
 
-def wire_standings(studio: Studio, frame: Frame, parts: Parts) -> None:
+def wire_standings(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
     """How the models stand, anew whenever it is looked at."""
 
     @least("annotator")
     def on_show(chosen: str | None) -> str:
         return standings_of(studio, chosen)
 
-    gr.on([parts.standing.select, frame.project.change], on_show, frame.project, parts.standings, **LOOK)
+    gr.on([tab.select, *frame.looks_at(parts.standing)], on_show, frame.project, parts.standings, **LOOK)
 
 
 def wire_batch(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
@@ -109,9 +109,10 @@ def wire_batch(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
 
     @least(ASKS)
     def on_tick(chosen: str | None, current: Desk | None, markdown: bool) -> list[object]:
+        batch = batch_values(jobs, chosen)  # before the count: the last tick must count all that was made
         seen = looked(studio, chosen, current)
         values = desk_values(studio, seen, markdown)
-        return [*batch_values(jobs, chosen), *values[:2], gr.skip() if seen is current else values[2]]
+        return [*batch, *values[:2], gr.skip() if seen is current else values[2]]
 
     form = [frame.project, parts.who.runs, parts.who.endpoint, asks.prompt, asks.system, asks.picked]
     form += [asks.temperature, asks.max_tokens, asks.seed, asks.blind]
@@ -120,7 +121,7 @@ def wire_batch(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
     ticked = [frame.project, desk.desk, parts.who.markdown]
     desk.timer.tick(on_tick, ticked, [*desk.batch, *desk.live], **POLL)
     shown: Callable[[str | None], list[object]] = least(ASKS)(lambda chosen: batch_values(jobs, chosen))
-    gr.on([tab.select, frame.project.change], shown, frame.project, desk.batch, **REFRESH)
+    gr.on(frame.looks_at(tab), shown, frame.project, desk.batch, **REFRESH)
 
 
 def start_batch(studio: Studio, jobs: Jobs, wanted: Wanted, most: int) -> None:

@@ -74,7 +74,7 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab, asked: Asked) -> None:
     parts.stop.click(on_stop, here, parts.view, **QUICK)
     parts.resume.click(on_resume, here, parts.view, **QUICK)
     parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **POLL)
-    gr.on([tab.select, frame.project.change], look, state, parts.view, **REFRESH)
+    gr.on(frame.looks_at(tab), look, state, parts.view, **REFRESH)
 
 
 def _layout() -> _Parts:

@@ -153,7 +153,7 @@ def _wire_freeze(studio: Studio, frame: Frame, tab: gr.Tab, form: _Form, looked:
     form.cancel.click(_cancel, form.work, None, **QUICK)
     form.cards.open(on_open, frame.project, listed, **QUICK)
     shown = [*listed, form.account]
-    gr.on([tab.select, frame.project.change], on_show, [frame.project, looked.snapshot], shown, **REFRESH)
+    gr.on(frame.looks_at(tab), on_show, [frame.project, looked.snapshot], shown, **REFRESH)
 
 
 def _wire_looks(studio: Studio, frame: Frame, looked: _Looked) -> None:

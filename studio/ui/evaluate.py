@@ -131,7 +131,7 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     started.then(on_tick, asked, parts.live, **REFRESH)
     parts.cancel.click(on_cancel, asked, parts.live, **QUICK)
     parts.timer.tick(on_tick, asked, parts.live, **POLL)
-    gr.on([tab.select, frame.project.change], on_show, asked, [parts.run, *parts.live], **REFRESH)
+    gr.on(frame.looks_at(tab), on_show, asked, [parts.run, *parts.live], **REFRESH)
     parts.run.input(on_show, asked, [parts.run, *parts.live], **REFRESH)
     for place in (parts.report, parts.board):
         place.open(on_open, asked, [parts.run, *parts.live], **QUICK)

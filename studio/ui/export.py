@@ -137,7 +137,7 @@ def _wire_file(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
     started.success(None, parts.url, None, js=_DOWNLOAD)
     started.success(on_account, [*asked, parts.url], parts.account, api_visibility="private", show_progress="hidden")
     # What was said of another choice is taken away with as few events as can be: a page pays for each of them.
-    said, pages = [parts.account, parts.confirm, parts.question], [tab.select, frame.project.change]
+    said, pages = [parts.account, parts.confirm, parts.question], frame.looks_at(tab)
     gr.on(pages, on_project, [frame.project, parts.shape], [parts.shape, *said], **REFRESH)
     parts.shape.input(on_shape, [parts.shape, parts.kind], [parts.kind, *said], **QUICK)
     others = [parts.kind.input, parts.repo.input, parts.private.input, parts.snapshot.change]

@@ -109,7 +109,7 @@ def wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts, imported: Any)
     reset = [*_menus_of(parts), parts.controls["similar_to"], parts.page, parts.story]
     gr.on([tab.select], on_show, inputs, shown, **REFRESH)
     gr.on(changes, on_first, inputs, shown, **REFRESH)
-    gr.on([tab.select, frame.project.change], lambda chosen: _ready(studio, chosen), frame.project, None, **REFRESH)
+    gr.on(frame.looks_at(tab), lambda chosen: _ready(studio, chosen), frame.project, None, **REFRESH)
     frame.project.change(on_project, frame.project, reset, **REFRESH).then(on_first, inputs, shown, **REFRESH)
     tab.select(lambda chosen: menus(studio, chosen), frame.project, _menus_of(parts), **REFRESH)
     imported.then(on_show, inputs, shown, **QUICK)

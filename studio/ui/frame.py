@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -27,6 +27,10 @@ POLL: dict[str, Any] = {**REFRESH, "trigger_mode": "once", "queue": False}
 """For a timer's events: past the queue, which would cost the browser more, as nobody is told anything by them."""
 
 
+_LOOK = "look"
+_LOOK_NOW = f"() => document.querySelectorAll('.{_LOOK}').forEach(b => b.parentElement.checkVisibility() && b.click())"
+
+
 @dataclass(frozen=True)
 class Frame:
     """`project`: the menu, whose value is the id of the project in hand, or None. `tabs`: to open another tab.
@@ -37,6 +41,24 @@ class Frame:
     project: gr.Dropdown
     tabs: gr.Tabs
     wanted: gr.State
+    _looks: dict[int, gr.Button] = field(default_factory=dict)
+
+    def looks_at(self, tab: gr.Tab) -> list[Any]:
+        """The events at which somebody looks at a tab: it is opened, or another project is taken in hand while it is
+        open.
+
+        Not `project.change`: a dozen tabs that nobody sees would all be filled anew, which takes the page seconds.
+        """
+        if tab._id not in self._looks:
+            self._looks[tab._id] = look = gr.Button("Look", visible="hidden", elem_classes=_LOOK)
+            if look.parent:
+                look.parent.children.remove(look)  # a tab cannot be entered twice
+            tab.add(look)
+        return [tab.select, self._looks[tab._id].click]
+
+    def wire(self) -> None:
+        """Have the open tab look when another project is taken in hand."""
+        self.project.change(None, None, None, js=_LOOK_NOW)
 
     @staticmethod
     def choices(studio: Studio, chosen: str | None) -> gr.Dropdown:

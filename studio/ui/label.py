@@ -25,7 +25,7 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
         return gr.Column(visible=bool(words)), words, desk_value(chosen, wanted), ""
 
     gr.on(
-        [tab.select, frame.project.change],
+        frame.looks_at(tab),
         on_show,
         [frame.project, frame.wanted],
         [side, guidelines, desk, frame.wanted],

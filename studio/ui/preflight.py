@@ -148,7 +148,7 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
         place.act(_leave, None, frame.tabs, **QUICK)
     parts.timer.tick(on_tick, asked, parts.live, **POLL)
     page = [parts.target, *parts.live, parts.terms, parts.allowed]
-    gr.on([tab.select, frame.project.change], on_page, asked, page, **REFRESH)
+    gr.on(frame.looks_at(tab), on_page, asked, page, **REFRESH)
     parts.target.input(on_show, asked, parts.live, **REFRESH)
 
 

@@ -221,7 +221,7 @@ def _wire_cards(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> Non
     parts.archive.click(on_archive, [parts.origin, project, parts.archived], shown, **QUICK)
     parts.new.click(on_new, known, shown[2:], **QUICK)
     listed = lambda chosen, archived: cards_html(studio, chosen, archived)  # noqa: E731
-    changes = [tab.select, project.change, parts.archived.change]
+    changes = [*frame.looks_at(tab), parts.archived.change]
     gr.on(changes, listed, [project, parts.archived], parts.cards, **REFRESH)
 
 

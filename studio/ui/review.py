@@ -21,4 +21,4 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
         words = guidelines_of(studio, chosen)
         return gr.Accordion(visible=bool(words)), words, desk_value(chosen)
 
-    gr.on([tab.select, frame.project.change], on_show, frame.project, [fold, guidelines, desk], **REFRESH)
+    gr.on(frame.looks_at(tab), on_show, frame.project, [fold, guidelines, desk], **REFRESH)

@@ -109,7 +109,7 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
         return [sources_of(studio, chosen), *live_of(studio, chosen)]
 
     shown = [parts.source, *parts.live]
-    gr.on([tab.select, frame.project.change], on_show, frame.project, shown, **REFRESH)
+    gr.on(frame.looks_at(tab), on_show, frame.project, shown, **REFRESH)
     parts.source.input(on_choose, [frame.project, parts.source], parts.live, **QUICK)
     parts.compute.click(on_compute, frame.project, parts.live, **QUICK)
     parts.cancel.click(on_cancel, frame.project, parts.live, **QUICK)

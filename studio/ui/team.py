@@ -84,7 +84,7 @@ def _wire_figures(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> N
         return counted(studio, chosen)
 
     shown = [parts.people, parts.agreement]
-    showing = gr.on([tab.select, frame.project.change], on_show, frame.project, shown, **REFRESH)
+    showing = gr.on(frame.looks_at(tab), on_show, frame.project, shown, **REFRESH)
     # The second step takes seconds at 100,000 answers, so it goes through the queue; the first is shown by then.
     showing.then(on_count, frame.project, shown, api_visibility="private", show_progress="hidden")
 
@@ -106,7 +106,7 @@ def _wire_quality(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> N
         return [notice("good", f"{count(number, 'example')} put back: find again when they are answered."), ""]
 
     shown = [parts.quality, parts.embed, parts.find, parts.account, parts.suspects]
-    gr.on([tab.select, frame.project.change], on_show, [frame.project, parts.work], shown, **REFRESH)
+    gr.on(frame.looks_at(tab), on_show, [frame.project, parts.work], shown, **REFRESH)
     slow: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     parts.embed.click(on_embed, frame.project, parts.running, **slow)
     parts.find.click(on_find, frame.project, parts.running, **slow)

@@ -152,7 +152,7 @@ def _wire_plan(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None
         return planned(studio, chosen, wanted)
 
     menus = [parts.snapshot, parts.start_from]
-    gr.on([tab.select, frame.project.change], on_show, [frame.project, *menus], menus, **REFRESH)
+    gr.on(frame.looks_at(tab), on_show, [frame.project, *menus], menus, **REFRESH)
     shown = [part for name, part in zip(SETTINGS, parts.settings, strict=True) if name in CHOSEN]
     results = [parts.plan, parts.why, parts.start, parts.method, parts.objective, *shown]
     changes = [part.change for part in parts.wanted]  # type: ignore[attr-defined]
@@ -196,7 +196,7 @@ def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> Calla
     state = [frame.project, parts.run, parts.seen]
     # A tick does not say which run is looked at: it may answer after a click that chose another.
     parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **POLL)
-    gr.on([tab.select, frame.project.change], look, state, parts.view, **REFRESH)
+    gr.on(frame.looks_at(tab), look, state, parts.view, **REFRESH)
     return look
 
 

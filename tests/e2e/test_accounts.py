@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -65,8 +66,10 @@ def tabs(page: Page) -> list[str]:
     return page.get_by_role("tab").all_inner_texts()
 
 
-def test_the_first_admin_is_made_from_the_page_which_then_asks_for_a_log_in(page: Page) -> None:
+@pytest.mark.parametrize("late_seconds", [0, 1.5])
+def test_the_first_admin_is_made_from_the_page_which_then_asks_for_a_log_in(page: Page, late_seconds: float) -> None:
     create_project(page, "Kept")
+    page.route("**/gradio_api/queue/data*", lambda route: (time.sleep(late_seconds), route.continue_()))
     open_tab(page, "People")
     expect(page.get_by_role("heading", name="Accounts are off")).to_be_visible()
     page.get_by_label("User name").fill("Ann")

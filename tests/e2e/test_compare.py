@@ -59,7 +59,10 @@ def ask(page: Page, prompt: str, blind: bool) -> None:
 
 
 def sound(page: Page, where: str) -> None:
-    """Axe finds nothing serious."""
+    """Axe finds nothing serious once nothing fades in any more."""
+    page.wait_for_function(
+        "where => document.querySelector(where).getAnimations({subtree: true}).length === 0", arg=where
+    )
     found = Axe().run(page, where, {"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
 

@@ -62,3 +62,21 @@ def test_nothing_that_was_typed_is_lost(page: Page) -> None:
     page.get_by_role("button", name="Save changes").click()
     page.locator(".item.current", has_text="First").wait_for()
     expect(create_guidelines).to_have_value("Mine")
+
+
+def test_another_project_fills_the_open_tab_anew_and_no_other(page: Page) -> None:
+    create_project(page, "First", guidelines="Words of the first")
+    page.get_by_role("button", name="New project").click()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("")
+    create_project(page, "Second", guidelines="Words of the second")
+    open_tab(page, "Label")
+    expect(page.locator("#guidelines")).to_contain_text("Words of the second")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
+    page.get_by_label("Project", exact=True).click()
+    page.get_by_role("option", name="First", exact=True).click()
+    expect(page.locator("#guidelines")).to_contain_text("Words of the first")
+    page.wait_for_timeout(2000)
+    assert 0 < len(asked) <= 8
+    open_tab(page, "Projects")
+    expect(page.locator(".item.current")).to_contain_text("First")

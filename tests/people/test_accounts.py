@@ -44,6 +44,15 @@ def test_the_first_user_must_be_an_admin(db: Database) -> None:
     assert not Accounts(db).on
 
 
+def test_a_page_may_wait_some_seconds_to_be_told_that_accounts_are_on(db: Database, clock: Clock) -> None:
+    accounts = Accounts(db, clock)
+    accounts.add("ann", "admin", PASSWORD, "me")
+    assert accounts.just_on
+    clock.pass_by(seconds=11)
+    accounts.add("bob", "annotator", PASSWORD, "ann")
+    assert not accounts.just_on and not Accounts(db, clock).just_on
+
+
 @pytest.mark.parametrize("name", ["", " ", "a b", "a" * 41, "ann\n", "ä", "a/b", "<b>", "a'; --", "a\0", "ann\u202e"])
 def test_a_name_of_other_characters_is_refused(accounts: Accounts, name: str) -> None:
     if name.strip() != "ann":  # white space around a name is no part of it

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,10 +33,7 @@ def make_sweep(tmp_path: Path) -> MakeSweep:
 
 
 @pytest.fixture
-def run_sweep(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunSweep]:
-    """Sweeps in this process, the trials in processes of the fake trainer. The signals are put back afterwards."""
+def run_sweep(monkeypatch: pytest.MonkeyPatch) -> RunSweep:
+    """Sweeps in this process, the trials in processes of the fake trainer."""
     monkeypatch.setattr(trials, "TRAINING_MODULE", "tests.sweeping.fake_training")
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield lambda folder: (main([str(folder)]), read_all(folder))
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    return lambda folder: (main([str(folder)]), read_all(folder))
