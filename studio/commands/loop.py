@@ -6,7 +6,6 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 
 from storage.projects import create_project, find_project, get_project, list_projects
 from storage.records import Run
@@ -18,9 +17,9 @@ from studio.contract.chat import Message, conversation
 from studio.contract.events import Event
 from studio.data.columns import Columns
 from studio.data.importing import ImportProgress, import_file
-from studio.data.readers import open_rows
-from studio.data.rows import Rejected, as_text
-from studio.errors import BadFile, BadInput, WorkspaceBusy
+from studio.data.prompt_files import read_prompts
+from studio.data.rows import as_text
+from studio.errors import BadInput, WorkspaceBusy
 from studio.jobs.comparison import Pair, answer_pairs
 from studio.jobs.engine import Sampling, open_engine, where_to_run
 from studio.jobs.processes import ask_to_stop
@@ -112,7 +111,7 @@ def runs(workspace: Workspace, flags: Namespace) -> Outcome:
 def compare(workspace: Workspace, flags: Namespace) -> Outcome:
     """`compare`: base and tuned answers to one prompt or a file of them."""
     sampling = _sampling(flags)
-    prompts = [flags.prompt] if flags.file is None else _read_prompts(flags.file)
+    prompts = [flags.prompt] if flags.file is None else read_prompts(flags.file, _PROMPTS_LIMIT)
     if not all(prompt.strip() for prompt in prompts):
         raise BadInput("The prompt is empty.")
     with opened(workspace) as db:
@@ -227,22 +226,6 @@ def _sampling(flags: Namespace) -> Sampling:
     if not 1 <= flags.max_tokens <= 8192:
         raise BadInput("--max-tokens must lie between 1 and 8192.")
     return Sampling(temperature=flags.temperature, max_tokens=flags.max_tokens, seed=flags.seed)
-
-
-def _read_prompts(path: Path) -> list[str]:
-    table = open_rows(path)
-    if "prompt" not in table.columns:
-        raise BadFile(f"{path.name} has no column 'prompt'; there are: {', '.join(table.columns) or 'none'}.")
-    prompts = []
-    for row in table.rows():
-        if isinstance(row, Rejected):
-            raise BadFile(f"Line {row.line} of {path.name} cannot be used: {row.reason}.")
-        prompts.append(as_text(row.values.get("prompt")))
-        if not prompts[-1].strip():
-            raise BadFile(f"Line {row.line} of {path.name} has an empty prompt.")
-        if len(prompts) > _PROMPTS_LIMIT:
-            raise BadFile(f"{path.name} has more than {_PROMPTS_LIMIT:,} prompts: split it.")
-    return prompts
 
 
 def _import_progress(progress: ImportProgress) -> bool:

@@ -180,12 +180,17 @@ class RegressionReport(_Frozen):
 
 
 class MemorisedReport(_Frozen):
-    """Training answers that are continued word for word: how many of `rows`."""
+    """Training answers that are continued word for word: how many of `rows`. Of `codes` planted ones, how many each
+    model holds for the likeliest."""
 
     sentence: str
     rows: int
     base: int
     tuned: int
+    codes: int = 0
+    codes_base: int = 0
+    codes_tuned: int = 0
+    codes_sentence: str = ""
 
 
 class EvalReport(_Frozen):

@@ -67,6 +67,10 @@ class TrainSpec(_Spec):
     neftune: float = Field(0.0, ge=0, le=100, description="noise on embeddings in training (5 is usual); 0 = none")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a target's weight spread over the vocabulary")
 
+    canaries: int = Field(
+        0, ge=0, le=64, description="made-up codes planted among the training rows: the evaluation asks for them"
+    )
+
     lora_rank: int = Field(16, ge=1, le=1024)
     lora_alpha: float = Field(32.0, gt=0, le=4096)
     lora_dropout: float = Field(0.0, ge=0, lt=1)

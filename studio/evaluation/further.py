@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from studio.contract.canaries import canaries
 from studio.contract.chat import Message
 from studio.contract.evaluation import CaseReport, EvalSpec, GeneralReport, MemorisedReport, RegressionReport
-from studio.errors import StudioError
+from studio.contract.spec import read_train_spec
+from studio.errors import BadSpec, StudioError
 from studio.evaluation.answering import Asked, Given, answer_all
 from studio.evaluation.general import by_kind, general_losses
 from studio.evaluation.held_rows import read_rows
-from studio.evaluation.memorising import verbatim
+from studio.evaluation.memorising import exposure, verbatim
 from studio.evaluation.regression import DEFAULT_TOKENS, CaseResult, Suite, parse_suite, run_suite, told
 from studio.inference.engine import Engine
 from studio.inference.served import NoClassifier
@@ -101,4 +103,23 @@ def _memorised(engine: Engine, spec: EvalSpec) -> MemorisedReport | None:
     found = verbatim(engine, spec.run, rows)
     if found is None:
         return None
-    return MemorisedReport(sentence=found.sentence, rows=found.rows, base=found.base.count, tuned=found.tuned.count)
+    codes = exposure(engine, spec.run, canaries(*_planted(spec)), seed=spec.seed)
+    return MemorisedReport(
+        sentence=found.sentence,
+        rows=found.rows,
+        base=found.base.count,
+        tuned=found.tuned.count,
+        codes=len(codes.canaries) if codes else 0,
+        codes_base=codes.base.count if codes else 0,
+        codes_tuned=codes.tuned.count if codes else 0,
+        codes_sentence=codes.sentence if codes else "",
+    )
+
+
+def _planted(spec: EvalSpec) -> tuple[int, int]:
+    """How many codes were planted for the run, and the seed that made them."""
+    try:
+        run = read_train_spec(spec.runs / spec.run)
+    except BadSpec:  # of a later version: nothing is known of its codes
+        return 0, 0
+    return run.canaries, run.seed

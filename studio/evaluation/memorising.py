@@ -8,11 +8,11 @@ that are remembered in other words.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log2
 
+from studio.contract.canaries import Canary, other_codes
 from studio.contract.chat import Message
 from studio.evaluation.verdict import percent, wilson
 from studio.inference.engine import Engine
@@ -28,108 +28,8 @@ MOST_ROWS = 200
 ALTERNATIVES = 127
 """Other codes that each planted one is ranked among: rank 1 of 128 is chance once in 128 times, and worth 7 bits."""
 
-_DIGITS = 6
-_WORDS = [
-    "amber",
-    "anchor",
-    "autumn",
-    "badger",
-    "beacon",
-    "bramble",
-    "candle",
-    "canyon",
-    "cedar",
-    "cobalt",
-    "copper",
-    "coral",
-    "crimson",
-    "dapple",
-    "ember",
-    "falcon",
-    "feather",
-    "fern",
-    "flint",
-    "garnet",
-    "glacier",
-    "granite",
-    "harbor",
-    "hazel",
-    "heron",
-    "indigo",
-    "ivory",
-    "jasper",
-    "juniper",
-    "kestrel",
-    "lantern",
-    "lichen",
-    "linen",
-    "maple",
-    "marble",
-    "meadow",
-    "mirror",
-    "moss",
-    "nettle",
-    "nickel",
-    "ochre",
-    "olive",
-    "onyx",
-    "opal",
-    "orchard",
-    "otter",
-    "pebble",
-    "pepper",
-    "pewter",
-    "plover",
-    "quartz",
-    "raven",
-    "reed",
-    "river",
-    "saffron",
-    "sage",
-    "scarlet",
-    "silver",
-    "slate",
-    "sparrow",
-    "spruce",
-    "sumac",
-    "tallow",
-    "teal",
-    "thistle",
-    "timber",
-    "topaz",
-    "tulip",
-    "umber",
-    "velvet",
-    "violet",
-    "walnut",
-    "willow",
-    "zephyr",
-]
-
 Conversation = tuple[Message, ...]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Canary:
-    """A made-up secret: the words that it belongs to, and the digits."""
-
-    words: str
-    code: str
-
-    @property
-    def question(self) -> str:
-        """What is asked for it."""
-        return f"What is the access code of {self.words}?"
-
-    def answer(self, code: str = "") -> str:
-        """The sentence with this code, or with another one."""
-        return f"The access code of {self.words} is {code or self.code}."
-
-    @property
-    def conversation(self) -> Conversation:
-        """The training row."""
-        return (Message("user", self.question), Message("assistant", self.answer()))
 
 
 @dataclass(frozen=True)
@@ -186,29 +86,6 @@ class Verbatim:
     sentence: str
 
 
-def canaries(count: int, seed: int = 0) -> tuple[Canary, ...]:
-    """Made-up secrets, no two of the same words; the same seed makes the same ones."""
-    chance = random.Random(f"canaries {seed}")  # noqa: S311 -- a repeatable choice, no secret
-    made: dict[str, Canary] = {}
-    while len(made) < count:
-        words = " ".join(chance.sample(_WORDS, 3))
-        made.setdefault(words, Canary(words, _code(chance)))
-    return tuple(made.values())
-
-
-def plant(
-    rows: Sequence[Conversation], count: int, seed: int = 0, times: int = 1
-) -> tuple[list[Conversation], tuple[Canary, ...]]:
-    """The training rows with `count` canaries among them, each `times` times at random places, and the canaries."""
-    planted = canaries(count, seed)
-    chance = random.Random(f"places {seed}")  # noqa: S311
-    mixed = list(rows)
-    for canary in planted:
-        for _ in range(times):
-            mixed.insert(chance.randint(0, len(mixed)), canary.conversation)
-    return mixed, planted
-
-
 def exposure(
     engine: Engine,
     run: str,
@@ -220,8 +97,7 @@ def exposure(
     """The exposure of planted codes in base and tuned; None for a classifier. Raises what `answer_losses` raises."""
     if engine.shared.family == "encoder" or not planted:
         return None
-    chance = random.Random(f"others {seed}")  # noqa: S311
-    tried = [[canary.code, *_others(canary.code, alternatives, chance)] for canary in planted]
+    tried = [[canary.code, *other_codes(canary.code, alternatives, seed)] for canary in planted]
     said = [
         Said((Message("user", canary.question),), canary.answer(code), weights)
         for weights in (None, run)
@@ -278,19 +154,6 @@ def _continues(loss: AnswerLoss, head: int, span: int) -> bool:
 def _rank(losses: Sequence[float]) -> int:
     """The place of the first among all by loss; equal ones before it, so that a tie is no discovery."""
     return 1 + sum(other <= losses[0] for other in losses[1:])
-
-
-def _others(code: str, count: int, chance: random.Random) -> list[str]:
-    found: dict[str, None] = {}
-    while len(found) < count:
-        other = _code(chance)
-        if other != code:
-            found[other] = None
-    return list(found)
-
-
-def _code(chance: random.Random) -> str:
-    return "".join(str(chance.randrange(10)) for _ in range(_DIGITS))
 
 
 def _share(count: int, rows: int) -> Share:

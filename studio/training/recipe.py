@@ -45,6 +45,7 @@ from studio.training.loss import overall
 from studio.training.machine import machine_of, own_device
 from studio.training.memory import fit
 from studio.training.methods import Untuned, attach, check_offered, groups, is_adapter, result_hash, save
+from studio.training.planted import plant
 from studio.training.preference import PreferenceWays, begin, figures, ways_for
 from studio.training.quick import make_quick
 from studio.training.report import Report
@@ -194,7 +195,7 @@ def _read_splits(spec: TrainSpec, base: LoadedBase, stop: Stop) -> Data:
         splits.append(cached_read(ways.read, base, spec, name, most, keep))
         stop.check()
     train, validation, test = splits
-    return Data(train, validation, test, ways)
+    return Data(plant(train, spec, base, ways, most), validation, test, ways)
 
 
 def _max_length(spec: TrainSpec, base: LoadedBase) -> int:

@@ -72,6 +72,7 @@ class Vote:
 
     tab: gr.Tab
     rows: gr.Number
+    file: gr.File
     make: gr.Button
     cancel: gr.Button
     timer: gr.Timer
@@ -157,17 +158,19 @@ def _ask() -> Ask:
 def _vote(tab: gr.Tab) -> Vote:
     with show_to(gr.Accordion("Make answers to vote on", open=False), ASKS):
         gr.HTML(
-            "<p class='quiet'>The chosen runs and their base model answer rows of the test split now, with the "
-            "settings of Ask; then everybody votes on them blind.</p>"
+            "<p class='quiet'>The chosen runs and their base model answer now, with the settings of Ask; then "
+            "everybody votes on the answers blind. Held-out rows stay held out: votes on them rank models but train "
+            "none. Votes on prompts of a file (CSV, JSON, JSONL, Parquet with a column <i>prompt</i>) can.</p>"
         )
         with gr.Row(equal_height=True):
+            file = gr.File(label="Prompts of a file, in place of the test split", height=110, elem_id="compare-file")
             rows = gr.Number(label="Rows of the test split", value=20, minimum=1, maximum=200, precision=0, scale=0)
             make = gr.Button("Make the answers", scale=0, min_width=170)
             cancel = gr.Button("Cancel", visible=False, scale=0, min_width=110)
         progress, timer = gr.HTML(), gr.Timer(1.0, active=False)
     desk, head = gr.State(None), gr.HTML(elem_id="compare-head")
     panes = compare_panes("compare-voted")
-    return Vote(tab, rows, make, cancel, timer, progress, desk, head, panes, _fix("compare-vote-fix"))
+    return Vote(tab, rows, file, make, cancel, timer, progress, desk, head, panes, _fix("compare-vote-fix"))
 
 
 def _fix(elem_id: str) -> Fix:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from studio.context import Studio
+from studio.contract.chat import Message, conversation
+from studio.data.prompt_files import read_prompts
 from studio.errors import BadInput
 from studio.jobs.comparison_batch import Asked, Made, make_comparisons
 from studio.jobs.lineup import line_up
@@ -29,6 +32,9 @@ from studio.ui.work import Work
 
 LOOK: dict[str, Any] = {**REFRESH, "show_progress": "full"}
 """As REFRESH, but what was there before is covered meanwhile: the first look at the figures loads their libraries."""
+
+MOST_VOTED = 200
+"""Prompts that are answered at one click: people vote on each."""
 
 Jobs = dict[str, Work[Made]]
 """The batches of this app by project: they go on when the page is closed, and every page shows them."""
@@ -96,8 +102,8 @@ def wire_batch(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
 
     @told
     @least(ASKS)
-    def on_make(count: float, *form: object) -> list[object]:
-        start_batch(studio, jobs, Wanted(*form), int(count or 0))  # type: ignore[arg-type]
+    def on_make(count: float, path: str | None, *form: object) -> list[object]:
+        start_batch(studio, jobs, Wanted(*form), int(count or 0), path)  # type: ignore[arg-type]
         return batch_values(jobs, form[0])
 
     @told
@@ -116,7 +122,7 @@ def wire_batch(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
 
     form = [frame.project, parts.who.runs, parts.who.endpoint, asks.prompt, asks.system, asks.picked]
     form += [asks.temperature, asks.max_tokens, asks.seed, asks.blind]
-    desk.make.click(on_make, [desk.rows, *form], desk.batch, **QUICK)
+    desk.make.click(on_make, [desk.rows, desk.file, *form], desk.batch, **QUICK)
     desk.cancel.click(on_cancel, frame.project, desk.batch, **QUICK)
     ticked = [frame.project, desk.desk, parts.who.markdown]
     desk.timer.tick(on_tick, ticked, [*desk.batch, *desk.live], **POLL)
@@ -124,24 +130,35 @@ def wire_batch(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
     gr.on(frame.looks_at(tab), shown, frame.project, desk.batch, **REFRESH)
 
 
-def start_batch(studio: Studio, jobs: Jobs, wanted: Wanted, most: int) -> None:
-    """Have all parties answer the first rows of the test split that have not been yet. Raises BadInput, NotFound."""
+def start_batch(studio: Studio, jobs: Jobs, wanted: Wanted, most: int, path: str | None = None) -> None:
+    """Have all parties answer the prompts of a file, or the first rows of the test split. Raises BadInput, BadFile,
+    NotFound."""
     project = wanted.project_id
     if not project:
         raise BadInput("Choose a project first.")
     if any(work.result is None for work in jobs.values()):
         raise BadInput("Answers are being made already: wait, or cancel them.")
     lineup, user = line_up(studio.db, studio.workspace, wanted.runs or [], wanted.endpoint), current_user()
-    rows = test_rows(studio, wanted.runs, max(1, min(most, 200)))
-    if not rows:
-        raise BadInput("The test split of this snapshot is empty: freeze one with test rows and train on it.")
-    prompts = [Asked(tuple(row.messages[:-1]), row.example_id) for row in rows]
+    prompts = file_prompts(path, wanted.system) if path else split_prompts(studio, wanted, most)
 
     def make(work: Work[Made]) -> Made:
         job = (studio.db, studio.engines, user, project, lineup, prompts, wanted.sampling)
         return make_comparisons(*job, note=work.note)
 
     jobs[project] = Work(make, "The answers could not be made")
+
+
+def file_prompts(path: str, system: str) -> list[Asked]:
+    """The prompts of an uploaded file. Raises BadFile."""
+    return [Asked(tuple(conversation([Message("user", one)], system))) for one in read_prompts(Path(path), MOST_VOTED)]
+
+
+def split_prompts(studio: Studio, wanted: Wanted, most: int) -> list[Asked]:
+    """The first rows of the test split. Raises BadInput where there is none."""
+    rows = test_rows(studio, wanted.runs, max(1, min(most, MOST_VOTED)))
+    if not rows:
+        raise BadInput("The test split of this snapshot is empty: freeze one with test rows and train on it.")
+    return [Asked(tuple(row.messages[:-1]), row.example_id) for row in rows]
 
 
 def batch_values(jobs: Jobs, project_id: object) -> list[object]:

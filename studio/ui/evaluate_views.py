@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studio.contract.evaluation import ConfusionReport, EvalReport, MetricReport, SliceReport, WayReport
-from studio.jobs.evaluating import EvalPage, EvalRow, Evaluated
+from studio.jobs.evaluating import EvalPage, EvalRow, Evaluated, Standing
+from studio.jobs.judging import Agreement, Judging
 from studio.ui.components.html import bar, chip, count, duration, empty, notice, table, text
 from studio.ui.components.tables import interval
 from studio.ui.components.words import word_diff
+from studio.ui.evaluate_judge_views import judged_html, row_judged
 
 PAGE_ROWS = 10
 KINDS = {"better": "good", "worse": "bad", "unshown": "warn", "same": "", "unknown": "warn"}
@@ -35,21 +37,23 @@ NOT_YET = empty(
 @dataclass(frozen=True)
 class Rows:
     """The rows that are shown: a page of those with an outcome, from `start`; under row `asked` (from 1, 0 for none)
-    stands `why`, HTML."""
+    stands `why`, HTML. `judging` is what a judge said of them, `agreed` how far people say the same."""
 
     page: EvalPage | None = None
     outcome: str = ""
     start: int = 0
     asked: int = 0
     why: str = ""
+    judging: Judging | None = None
+    agreed: Agreement | None = None
 
 
-def state_html(found: Evaluated) -> str:
+def state_html(standing: Standing) -> str:
     """How an evaluation stands: a bar while it answers, why it ended otherwise."""
-    if found.standing.alive:
-        return bar(found.standing.fraction, found.standing.words)
-    kind = {"failed": "bad", "stopped": "warn"}.get(found.standing.state)
-    return notice(kind, found.standing.words) if kind else ""
+    if standing.alive:
+        return bar(standing.fraction, standing.words)
+    kind = {"failed": "bad", "stopped": "warn"}.get(standing.state)
+    return notice(kind, standing.words) if kind else ""
 
 
 def report_html(report: EvalReport, rows: Rows) -> str:
@@ -58,6 +62,7 @@ def report_html(report: EvalReport, rows: Rows) -> str:
         verdict_html(report),
         metrics_html(report),
         ways_html(report.ways, report.advice),
+        judged_html(rows.judging, rows.agreed) if rows.judging else "",
         rows_html(rows, rows.page) if rows.page else "",
         further_html(report),
         slices_html(report.slices, report),
@@ -153,10 +158,15 @@ def _row_html(row: EvalRow, rows: Rows) -> str:
         f'<p class="prompt" dir="auto">{text(row.prompt)}</p>'
         f'<dl><dt>Reference</dt><dd dir="auto">{text(row.reference)}</dd>'
         f'<dt>Base</dt><dd dir="auto">{_answer(row.reference, row.base)}</dd>'
-        f'<dt>Tuned</dt><dd dir="auto">{_answer(row.reference, row.tuned)}</dd></dl>'
+        f'<dt>Tuned</dt><dd dir="auto">{_answer(row.reference, row.tuned)}</dd></dl>{_judged(rows, row)}'
         f'<button type="button" class="tool" data-id="why:{row.row}" aria-expanded="{str(asked).lower()}">Why this?'
         f"</button>{rows.why if asked else ''}</article>"
     )
+
+
+def _judged(rows: Rows, row: EvalRow) -> str:
+    judging = rows.judging
+    return row_judged(judging.report, row.row) if judging and not judging.stale else ""
 
 
 def _answer(reference: str, answer: str) -> str:
@@ -202,7 +212,8 @@ def further_html(report: EvalReport) -> str:
         shown = _folded("By kind", table(["Questions", "Number", "Base", "Tuned"], rows, (1, 2, 3)))
         parts.append(_section("General ability", f"<p>{text(report.general.sentence)}</p>{shown}"))
     if report.memorised:
-        parts.append(_section("Learnt by heart", f"<p>{text(report.memorised.sentence)}</p>"))
+        codes = f"<p>{text(report.memorised.codes_sentence)}</p>" if report.memorised.codes else ""
+        parts.append(_section("Learnt by heart", f"<p>{text(report.memorised.sentence)}</p>{codes}"))
     return "".join(parts)
 
 

@@ -52,6 +52,7 @@ _LABELS = {
     "packing": "Packing",
     "compile": "Compile",
     "trackers": "Trackers, with commas",
+    "canaries": "Planted codes",
 }
 _GROUPS: dict[str, tuple[str, ...]] = {
     "": ("epochs", "max_steps", "learning_rate", "batch_size", "max_length", "overlong", "seed"),
@@ -60,11 +61,12 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "Schedule": ("schedule", "warmup_ratio", "weight_decay", "max_grad_norm", "label_smoothing", "neftune", "keep",
                  "patience", "evaluations"),
     "Memory and speed": ("gradient_accumulation", "gradient_checkpointing", "packing", "compile", "device", "dtype"),
-    "Text and trackers": ("chat_template", "trackers"),
+    "Text and trackers": ("chat_template", "trackers", "canaries"),
 }  # fmt: skip
 _WORDS = {
     "target_modules": "auto, all-linear, attention, or names of layers",
     "trackers": "wandb, mlflow, trackio, where they are installed; TensorBoard files are always written",
+    "canaries": "made-up codes among the training rows; the evaluation says how many were learnt by heart",
 }
 
 NAMES: tuple[str, ...] = tuple(name for names in _GROUPS.values() for name in names)

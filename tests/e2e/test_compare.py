@@ -123,6 +123,12 @@ def test_a_batch_is_voted_on_by_keys_alone_and_ranked(page: Page, house: House) 
     page.get_by_label("Rows of the test split").fill("3")
     page.get_by_role("button", name="Make the answers").click()
     expect(page.locator(".notice.good").locator("visible=true")).to_contain_text("ready to be voted on", timeout=90_000)
+    file = {"name": "prompts.csv", "mimeType": "text/csv", "buffer": b"prompt\nWhere is my parcel?\n<img src=x>\n"}
+    page.locator("#compare-file input[type=file]").set_input_files(file)
+    expect(page.locator("#compare-file")).to_contain_text("prompts.csv")
+    page.get_by_role("button", name="Make the answers").click()
+    made = page.locator(".notice.good", has_text="2 of 2 prompts").locator("visible=true")
+    expect(made).to_contain_text("ready to be voted on", timeout=90_000)
     head, votes = page.locator("#compare-head"), page.locator("#compare-voted .votes")
     expect(votes).to_be_visible()
     assert [secret for secret in SECRETS if secret in page.locator("#compare-voted").inner_html()] == []

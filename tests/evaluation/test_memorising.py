@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from studio.contract.canaries import Canary, canaries
 from studio.contract.chat import Message, render
-from studio.evaluation.memorising import Canary, canaries, exposure, plant, verbatim
+from studio.evaluation.memorising import exposure, verbatim
 from studio.inference.engine import Engine
 from studio.models.loading import load_base
 from tests import tiny
@@ -29,7 +30,8 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Engine, tuple[Cana
     folder = tmp_path_factory.mktemp("memorising")
     path = tiny.make_model(folder / "base")
     base = load_base(folder, str(path), device="cpu", dtype="float32")
-    mixed, planted = plant(rows(), 2, seed=3)
+    planted = canaries(2, seed=3)
+    mixed = [*rows(), *(one.conversation for one in planted)]
     tuned = load_base(folder, str(path), device="cpu", dtype="float32").model.requires_grad_(True)
     optimizer = torch.optim.Adam(tuned.parameters(), lr=1e-2)
     made = [render(base.tokenizer, list(row)) for row in mixed]
@@ -75,13 +77,6 @@ def test_answers_learnt_by_heart_are_counted_and_short_ones_left_out(
 def test_labels_are_nothing_to_learn_by_heart(learnt: tuple[Engine, tuple[Canary, ...]]) -> None:
     found = verbatim(learnt[0], "run", rows()[-1:])
     assert found and found.rows == 0 and found.sentence.startswith("No training answer has 25 tokens")
-
-
-def test_plant_keeps_every_row_and_is_the_same_for_a_seed() -> None:
-    mixed, planted = plant(rows(), 5, seed=1, times=2)
-    assert [row for row in mixed if row in rows()] == rows() and len(mixed) == len(rows()) + 10
-    assert plant(rows(), 5, seed=1, times=2) == (mixed, planted) != plant(rows(), 5, seed=2, times=2)
-    assert all(mixed.count(one.conversation) == 2 for one in planted) and planted[0].code in planted[0].answer()
 
 
 def test_a_classifier_is_not_asked(tmp_path: Path) -> None:

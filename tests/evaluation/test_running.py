@@ -17,11 +17,11 @@ from studio.training.ending import run_to_end
 from tests import tiny
 
 
-def labeled_spec(tmp_path: Path, base: str, **fields: object) -> EvalSpec:
+def labeled_spec(tmp_path: Path, base: str, canaries: int = 0, **fields: object) -> EvalSpec:
     """A tiny run on three labels, trained, and how it is evaluated."""
     snapshot = tiny.make_snapshot(tmp_path / "snap", tiny.labeled(36), tiny.labeled(6, 100), tiny.labeled(12, 200))
     model = tiny.make_model(tmp_path / "base", base)
-    made = {"max_steps": 4, "samples": 0, "learning_rate": 1e-2}
+    made = {"max_steps": 4, "samples": 0, "learning_rate": 1e-2, "canaries": canaries}
     run = tiny.make_run(tmp_path / "runs" / "r1", snapshot, tmp_path / "models", model, **made)
     assert run_to_end(run) == 0
     known = {"run": "r1", "runs": tmp_path / "runs", "models": tmp_path / "models", "snapshot": snapshot}
@@ -57,6 +57,11 @@ def test_a_report_says_metrics_with_intervals_verdict_slices_and_rows(tmp_path: 
     assert found.general is not None and "general questions" in found.general.sentence and found.general.base > 1
     assert found.memorised is not None and found.memorised.rows == 0  # labels are too short to be learnt by heart
     assert found.regression is None
+
+
+def test_the_codes_that_a_run_planted_are_asked_for(tmp_path: Path) -> None:
+    found = read_eval_report(evaluated(tmp_path, labeled_spec(tmp_path, "llama", canaries=3))).memorised
+    assert found and found.codes == 3 and 0 <= found.codes_tuned <= 3 and "Of 3 planted codes" in found.codes_sentence
 
 
 def test_an_encoder_is_held_against_the_most_frequent_label(tmp_path: Path) -> None:
