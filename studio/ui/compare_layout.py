@@ -40,6 +40,20 @@ class Who:
 
 
 @dataclass(frozen=True)
+class Because:
+    """Below the panes: the training pairs that speak most for one answer. `asked` is the question's id, or ""."""
+
+    asked: gr.State
+    shown: gr.HTML
+    timer: gr.Timer
+
+    @property
+    def live(self) -> list[gr.components.Component]:
+        """What a question changes."""
+        return [self.asked, self.shown, self.timer]
+
+
+@dataclass(frozen=True)
 class Ask:
     """A question, its settings, and the panes."""
 
@@ -59,6 +73,7 @@ class Ask:
     shown: gr.State
     panes: gr.HTML
     fix: Fix
+    because: Because
 
     @property
     def live(self) -> list[gr.components.Component]:
@@ -152,7 +167,8 @@ def _ask() -> Ask:
     reference = gr.HTML()
     panes = compare_panes("compare-asked")
     controls = (pick, picked, prompt, system, temperature, max_tokens, seed, blind, generate, go_on, stop)
-    return Ask(*controls, reference, missing, shown, panes, _fix("compare-fix"))
+    because = Because(gr.State(""), gr.HTML(elem_id="compare-why"), gr.Timer(1.0, active=False))
+    return Ask(*controls, reference, missing, shown, panes, _fix("compare-fix"), because)
 
 
 def _vote(tab: gr.Tab) -> Vote:

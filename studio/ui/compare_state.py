@@ -13,7 +13,7 @@ from typing import Any
 from studio.contract.chat import Message
 from studio.jobs.comparison import Pane
 from studio.jobs.engine import Sampling
-from studio.jobs.lineup import Lineup
+from studio.jobs.lineup import BASE, ENDPOINT, Lineup
 
 LETTERS = "ABCDEFGH"
 
@@ -75,6 +75,13 @@ class Shown:
     def title(self, place: int) -> str:
         """What stands above a place: a letter while it is blind, else the name."""
         return LETTERS[place] if self.hidden else self.names[self.order[place]]
+
+    def run(self, place: int) -> str:
+        """The run that answered in a place; "" for base and endpoint, and while nobody may know."""
+        if self.lineup is None or self.hidden:
+            return ""
+        key = self.lineup.parties[self.order[place]].key
+        return "" if key in (BASE, ENDPOINT) else key
 
     def pane(self, place: int) -> Pane:
         """The answer in a place."""

@@ -103,7 +103,11 @@ def _acts(shown: Shown, place: int) -> str:
         f'<button type="button" class="small" data-act="fix" data-place="{place}" '
         f'aria-label="Fix the answer of {title}">Fix this answer</button>'
     )
-    return f'<div class="pane-acts">{diff if len(shown.panes) > 1 else ""}{fix}</div>'
+    why = (
+        f'<button type="button" class="small" data-act="why" data-place="{place}" '
+        f'aria-label="Why did {title} say this?">Why this?</button>'
+    )
+    return f'<div class="pane-acts">{diff if len(shown.panes) > 1 else ""}{fix}{why if shown.run(place) else ""}</div>'
 
 
 def _below(shown: Shown, batch: bool) -> str:

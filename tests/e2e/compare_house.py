@@ -15,6 +15,7 @@ from pathlib import Path
 from storage.database import connect
 from storage.projects import create_project
 from storage.runs import create_run, take_up_events
+from studio.contract.spec import SPEC_FILE, TrainSpec
 from studio.data.importing import import_file
 from studio.data.snapshots import freeze
 from studio.jobs.endpoint import save_endpoint
@@ -55,6 +56,9 @@ def compare_house(folder: Path, runs: int = 3, endpoint: bool = False) -> Iterat
         run = create_run(db, f"run-{number:08x}", project.id, snapshot.id, str(base), '{"device": "cpu"}', 9)
         take_up_events(db, run.id, [], 0, {"state": "done", "step": 9, "adapter_hash": "a" * 64})
         make_adapter(workspace.runs, run.id, base, scale=0.5, seed=number + 1)
+        frozen = workspace.snapshots / snapshot.id
+        spec = TrainSpec(snapshot=frozen, models=workspace.models, base_model=str(base), device="cpu")
+        (workspace.runs / run.id / SPEC_FILE).write_text(spec.model_dump_json(), encoding="utf-8")
     server = hostile_endpoint()
     if endpoint:
         save_endpoint(workspace, f"http://127.0.0.1:{server.server_port}/v1", "loud")

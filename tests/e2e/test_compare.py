@@ -99,6 +99,16 @@ def test_a_vote_is_taken_back_by_key(page: Page) -> None:
     expect(page.locator("#compare-asked .voted")).to_contain_text("taken back")
 
 
+def test_the_pairs_that_taught_an_answer_stand_below_it(page: Page) -> None:
+    ask(page, "Where is order 3?", blind=False)
+    expect(page.get_by_role("button", name="Why did")).to_have_count(1)
+    page.get_by_role("button", name="Why did Run 2 say this?").click()
+    expect(page.locator("#compare-why .why")).to_contain_text("Nearest by prompt and answer", timeout=120_000)
+    sound(page, "#compare-why")
+    ask(page, "Something else", blind=False)
+    expect(page.locator("#compare-why .why")).to_have_count(0)
+
+
 def test_hostile_answers_are_text_in_every_view(page: Page) -> None:
     page.get_by_label("Ask loud at").check()
     ask(page, "<b>Say it</b>", blind=False)

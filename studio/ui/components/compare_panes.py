@@ -1,7 +1,7 @@
 """The panes of a comparison in the page: buttons and keys to vote, and for what one may do with an answer.
 
-Event `act` {act, choice, place, token}: a vote, a vote taken back, a word diff, an answer to be fixed. Its value is the
-HTML of studio.ui.compare_views.panes_html; keys and clicks are in compare_panes.js.
+Event `act` {act, choice, place, token}: a vote, a vote taken back, a word diff, an answer to be fixed or explained. Its
+value is the HTML of studio.ui.compare_views.panes_html; keys and clicks are in compare_panes.js.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SCRIPT = Path(__file__).with_name("compare_panes.js").read_text(encoding="utf-8
 
 @dataclass(frozen=True)
 class PaneAct:
-    """What was pressed: `act` is vote, pass, undo, diff or fix; `place` counts panes from 0, -1 for none."""
+    """What was pressed: `act` is vote, pass, undo, diff, fix or why; `place` counts panes from 0, -1 for none."""
 
     act: str
     choice: str
