@@ -28,7 +28,13 @@ POLL: dict[str, Any] = {**REFRESH, "trigger_mode": "once", "queue": False}
 
 
 _LOOK = "look"
-_LOOK_NOW = f"() => document.querySelectorAll('.{_LOOK}').forEach(b => b.parentElement.checkVisibility() && b.click())"
+# A click reaches the button by way of the document, and must not go on to the window, where it would close open menus.
+_LOOK_NOW = """() => {
+  const hush = (event) => event.stopPropagation();
+  document.addEventListener('click', hush);
+  for (const look of document.querySelectorAll('.look')) if (look.parentElement.checkVisibility()) look.click();
+  document.removeEventListener('click', hush);
+}"""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_a_project_is_exported_in_a_shape_that_leaves_rows_out(page: Page, tmp_p
     out.get_by_role("button", name="Push to the Hub").click()
     out.get_by_label("Dataset on the Hub").fill("ann/desk")
     out.get_by_role("button", name="Push …").click()
-    expect(page.locator("[data-testid=toast-body]")).to_contain_text("cannot be reached")
+    expect(page.locator("[data-testid=toast-body].error")).to_contain_text("cannot be reached")
 
 
 def test_a_cancelled_import_says_the_truth(page: Page, tmp_path: Path) -> None:
