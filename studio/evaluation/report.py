@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +22,16 @@ from studio.contract.evaluation import (
     VerdictReport,
 )
 from studio.contract.held_out import HELD_OUT_FILE
+from studio.errors import StudioError
 from studio.evaluation.counting.classes import class_table, confusion
 from studio.evaluation.forms import Form
 from studio.evaluation.held_rows import HeldRow
 from studio.evaluation.intervals import paired
 from studio.evaluation.scoring import MEASURES, Scored, matched, metrics_for, scored, scored_by, scored_losses
 from studio.evaluation.verdict import concluded, outcomes
+
+HUB = "hub:"
+"""Before the name of a metric that is not in the workspace but on the Hugging Face Hub."""
 
 LEAST_ROWS = 5
 """Rows of a slice that is shown."""
@@ -73,11 +78,30 @@ def measured(spec: EvalSpec, sides: Sides) -> dict[str, Pairs]:
     }
 
 
-def measured_by(spec: EvalSpec, sides: Sides, name: str) -> Pairs:
-    """A metric of the project's own, by its file's name. Raises BadFile, BadInput."""
-    from studio.evaluation.metrics.own import load_own, score_with
+def own_metrics(spec: EvalSpec) -> dict[str, Any]:
+    """The metrics of the project's own by name: a file's, or `hub:owner/name`, which is downloaded and run as the admin
+    asked who wrote it there. What cannot be loaded is the StudioError that says so."""
+    from studio.evaluation.metrics.own import load_from_hub, load_own
 
-    metric = load_own(spec.metrics, name, spec.answers.parent / "metrics-cache")
+    found: dict[str, Any] = {}
+    cache = spec.answers.parent / "metrics-cache"
+    for name in spec.own:
+        try:
+            if name.startswith(HUB):
+                found[name] = load_from_hub(name[len(HUB) :], cache, fetch=True)
+            else:
+                found[name] = load_own(spec.metrics, name, cache)
+        except StudioError as error:
+            found[name] = error
+    return found
+
+
+def measured_by(sides: Sides, name: str, metric: Any) -> Pairs:
+    """One of `own_metrics`. Raises BadFile, BadInput."""
+    from studio.evaluation.metrics.own import score_with
+
+    if isinstance(metric, StudioError):
+        raise metric
     score, higher = score_with(metric), not getattr(metric, "less_is_better", False)
     both = (scored_by(name, score, said, sides.references, higher) for said in (sides.base, sides.tuned))
     return Pairs(name, *both)

@@ -89,6 +89,7 @@ def evaluate(folder: Path, spec: EvalSpec, events: EventWriter) -> None:
         raise BadFile(f"The snapshot has no {spec.split} rows: freeze one that holds some rows out, and train on it.")
     rows, labels = spread(every, spec.most_rows), label_set(spec)
     engine = Engine(load_base(spec.models, spec.base_model, spec.device, spec.dtype), spec.runs, spec.models)
+    own = report.own_metrics(spec)
     stay_offline()
     tuned_hash = str(engine.prepare(GenerationRequest(rows[0].question, spec.run)).hash)
     few = rows if len(rows) <= WAY_ROWS else spread(rows, WAY_ROWS)
@@ -104,9 +105,9 @@ def evaluate(folder: Path, spec: EvalSpec, events: EventWriter) -> None:
 
     sides = report.Sides(rows, [one.text for one in base], [one.text for one in tuned], labels)
     pairs = report.measured(spec, sides)
-    for name in spec.own:
+    for name, metric in own.items():
         try:
-            pairs[name] = report.measured_by(spec, sides, name)
+            pairs[name] = report.measured_by(sides, name, metric)
         except StudioError as error:
             _warn(events, str(error))
             notes.append(str(error))

@@ -65,13 +65,13 @@ def standings(db: Database, project_id: str) -> Standings:
     ratings, seen = elo(counted), Counter(name for vote in counted for name in (vote.left, vote.right))
     runs = {name: run_id for (run_id, _), name in names.items()}
     models = tuple(Model(runs[name], name, count, ratings[name]) for name, count in seen.most_common())
-    bases = [model.name for model in models if not model.run_id]
+    bases = [model.name for model in models if not model.run_id and model.name.startswith(BASE)]
     met = {(vote.left, vote.right) for vote in counted} | {(vote.right, vote.left) for vote in counted}
     rates = [
         win_rate(counted, model.name, base)
         for model in models
         for base in bases
-        if model.run_id and (model.name, base) in met
+        if model.name not in bases and (model.name, base) in met
     ]
     return Standings(len(counted), blind, models, strengths(counted), tuple(rates), voters(counted))
 

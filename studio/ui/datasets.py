@@ -18,12 +18,22 @@ from studio.data.snapshot_files import read_manifest
 from studio.data.snapshots import GROUPINGS, Frozen, count_rows, read_split, search_split, verify
 from studio.data.transfers import freeze_for
 from studio.errors import BadInput, StudioError
+from studio.jobs.curves import list_curves
 from studio.ui import datasets_diff, export
 from studio.ui.components.find_list import story_panel
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import empty, notice, opened
 from studio.ui.components.lineage import lineage_html
-from studio.ui.datasets_views import PAGE, cards_html, frozen_html, head_html, rows_html, sound_html, waiting_html
+from studio.ui.datasets_views import (
+    PAGE,
+    cards_html,
+    curve_html,
+    frozen_html,
+    head_html,
+    rows_html,
+    sound_html,
+    waiting_html,
+)
 from studio.ui.errors import told
 from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.who import current_user
@@ -238,7 +248,8 @@ def head_of(studio: Studio, chosen: str | None, snapshot: str) -> str:
     if not found:
         return ""
     try:
-        return head_html(found[0], read_manifest(studio.workspace, snapshot))
+        head = head_html(found[0], read_manifest(studio.workspace, snapshot))
+        return head + curve_html(list_curves(studio.workspace, chosen, snapshot))
     except StudioError as error:
         return head_html(found[0], {}) + notice("bad", str(error))
 

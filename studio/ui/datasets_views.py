@@ -8,6 +8,7 @@ from typing import Any
 from storage.records import Snapshot
 from studio.data.diff import KINDS, Diff, DiffRow
 from studio.data.snapshots import GROUPINGS, SPLITS, SnapshotRow
+from studio.jobs.curves import LearningCurve
 from studio.ui.components.html import chip, count, empty, moment, notice, table, text
 from studio.ui.components.words import word_diff
 
@@ -46,6 +47,13 @@ def frozen_html(snapshot: Snapshot, created: bool, notes: Sequence[str]) -> str:
     version = f"v{snapshot.version}"
     done = f"Frozen as {version}." if created else f"Nothing has changed: this is {version}."
     return notice("good", done) + "".join(f'<p class="quiet">{text(note)}</p>' for note in notes)
+
+
+def curve_html(curves: Sequence[LearningCurve]) -> str:
+    """What the newest learning curve of a snapshot says of more labels, or how to have one."""
+    said = next((curve.foretold.sentence for curve in curves if curve.foretold.sentence), "")
+    words = said or "How many more labels are worth it? A learning curve says: “How many more labels?” in Train."
+    return f'<p class="{"curve-says" if said else "quiet"}">{text(words)}</p>'
 
 
 def head_html(snapshot: Snapshot, manifest: Mapping[str, Any]) -> str:

@@ -20,7 +20,10 @@ _WHY_GOLD = "Examples with a known answer, hidden among the others: 0.05 is one 
 _WHY_VOTES = "What votes and corrected answers in Compare become: preferences and pairs that a reviewer sees, or work."
 
 _WHY_FORM = "Each evaluation counts the answers that look like this. A regular expression has to fit the whole answer."
-_WHY_METRICS = "Names of Python files in the workspace's folder metrics, one a line; each holds an evaluate.Metric."
+_WHY_METRICS = (
+    "Names of Python files in the workspace's folder metrics, one a line; each holds an evaluate.Metric. "
+    "hub:owner/name downloads and runs one of the Hugging Face Hub."
+)
 _WHY_SUITE = (
     "Prompts that every new model must still answer well. Checks: contains, not_contains, regex, json_schema, "
     "must_refuse, max_tokens."

@@ -132,12 +132,13 @@ class Length(evaluate.Metric):
 
 
 def test_a_projects_own_metric_stands_beside_ours_and_a_missing_one_is_told(tmp_path: Path) -> None:
-    spec = labeled_spec(tmp_path, "bert", own=("length", "gone"))
+    spec = labeled_spec(tmp_path, "bert", own=("length", "gone", "hub:someone/metric"))
     spec.metrics.mkdir()
     (spec.metrics / "length.py").write_text(OWN)
     found = read_eval_report(evaluated(tmp_path, spec))
     assert found.metrics["length"].base == 6 and "length" in found.metrics and "gone" not in found.metrics
     assert any("'gone'" in note for note in found.notes)
+    assert any("'someone/metric' cannot be loaded" in note for note in found.notes)
 
 
 def test_the_share_of_answers_in_the_expected_form_is_a_metric(tmp_path: Path) -> None:

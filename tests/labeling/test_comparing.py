@@ -167,6 +167,13 @@ def test_standings_rank_and_say_it(db: Database, project: Project) -> None:
     assert [(model.run_id, model.votes) for model in found.models] == [("r1", 60), ("", 60)]
 
 
+def test_an_endpoint_is_no_base_but_stands_against_it(db: Database, project: Project) -> None:
+    made = compare(db, project, sides=(BASE, Side("", "big-model", "big-model", "b")))
+    vote(db, ANN, made.id, 0, 1, "right")
+    found = standings(db, project.id)
+    assert [(rate.model, rate.other, rate.wins) for rate in found.against_base] == [("big-model", "Base", 1)]
+
+
 def test_standings_without_votes_and_between_a_model_and_itself(db: Database, project: Project) -> None:
     made = compare(db, project, sides=(BASE, Side("", "Base", "other", "b")))
     vote(db, ANN, made.id, 0, 1, "left")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,3 +118,10 @@ def test_a_picture_of_many_things_shows_the_first_and_the_one_asked_for() -> Non
     assert len(tags(html, "rect")) == MOST and "18 more things in the table only" in read(html)
     assert [tag["class"] for tag in tags(html, "rect")].count("own") == 1
     assert len(tags(html, "tr")) == 31
+
+
+def test_the_learning_curve_of_a_snapshot_is_told_or_offered() -> None:
+    assert "How many more labels are worth it?" in read(views.curve_html([]))
+    told = SimpleNamespace(foretold=SimpleNamespace(sentence="About 90 more <b>labels</b>."))
+    html = views.curve_html([SimpleNamespace(foretold=SimpleNamespace(sentence="")), told])  # type: ignore[list-item]
+    assert "About 90 more <b>labels</b>." in read(html) and "<b>" not in html
