@@ -16,8 +16,12 @@ CUDA     := $(if $(shell command -v nvidia-smi 2>/dev/null),bitsandbytes==0.50.2
 run: $(VENV)/installed
 	$(PY) app.py $(ARGS)
 
+# The browser's tests alone, the others two files at a time; each part is run whatever the other says.
 test: check
-	$(PY) -m pytest tests $(PYTEST_ARGS)
+	status=0; \
+	$(PY) -m pytest tests --ignore=tests/e2e -n 2 --dist loadfile $(PYTEST_ARGS) || status=1; \
+	$(PY) -m pytest tests/e2e $(PYTEST_ARGS) || status=1; \
+	exit $$status
 
 check: $(VENV)/installed-test
 	$(PY) -m ruff check .
@@ -40,6 +44,7 @@ bench: $(VENV)/installed-test
 	$(PY) tests/bench/bench_evaluate.py
 	$(PY) tests/bench/bench_compare.py
 	$(PY) tests/bench/bench_why.py
+	$(PY) tests/bench/bench_serve.py
 
 screenshots: $(VENV)/installed-test
 	$(PY) -m pytest tests/e2e/test_screens.py tests/e2e/test_pictures.py --screens $(PYTEST_ARGS)

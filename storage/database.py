@@ -285,6 +285,11 @@ def aware(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
+def naive(moment: datetime) -> datetime:
+    """The reverse of `aware`: any time with a zone as it is stored; one without is taken to be UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)
+
+
 def schema_version(db: Database) -> int:
     """Number of the newest migration that this file has seen (0 for a new file)."""
     known = db.one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_migrations'")

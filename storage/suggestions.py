@@ -87,10 +87,10 @@ def has_suggestions(db: Database, project_id: str) -> bool:
 
 
 def newest_suggestion(db: Database, example_id: str) -> Suggestion | None:
-    """The newest suggestion for an example from the source that its project has chosen, or a corrected answer of a
-    comparison that was sent to the queue."""
+    """The newest suggestion for an example from the source that its project has chosen, a corrected answer of a
+    comparison that was sent to the queue, or what a served model answered."""
     row = db.one(
-        f"SELECT {_COLUMNS} FROM suggestions WHERE example_id = ? AND source IN ({_SOURCE}, 'comparison') "
+        f"SELECT {_COLUMNS} FROM suggestions WHERE example_id = ? AND source IN ({_SOURCE}, 'comparison', 'served') "
         "ORDER BY created_at DESC, outcome NULLS FIRST LIMIT 1",
         [example_id],
     )

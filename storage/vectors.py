@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from storage.database import Database
 from storage.examples import decode_turns
+from storage.records import Turn
 
 _PAGE = 5000
 _UPDATE = 25_000
@@ -116,5 +117,10 @@ def _write(db: Database, project_id: str, ids: pa.Array, scores: pa.Array, colum
 
 
 def _text(prompt: str, context: str) -> str:
-    turns = [turn.content for turn in decode_turns(prompt) if turn.role != "system"]
+    return encoder_text(decode_turns(prompt), context)
+
+
+def encoder_text(prompt: Sequence[Turn], context: str) -> str:
+    """What an encoder reads of a prompt: the last turn, then the context, then the earlier turns."""
+    turns = [turn.content for turn in prompt if turn.role != "system"]
     return "\n".join(part for part in (*turns[-1:], context, *turns[:-1]) if part)

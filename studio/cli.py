@@ -31,6 +31,7 @@ from studio.commands import (
     voting,
     why,
 )
+from studio.commands.service_flags import add_service_commands
 from studio.contract.methods import METHODS
 from studio.contract.spec import STARTER, TRAIN_FIELDS
 from studio.data import shapes
@@ -141,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_labeling_commands(verbs)
     _add_run_commands(verbs)
     _add_verdict_commands(verbs)
+    add_service_commands(verbs, _command, _Parser)
     _add_user_commands(verbs)
     _command(verbs, "doctor", loop.doctor, "what is fine here, and what to do about what is not")
     return parser

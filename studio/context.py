@@ -1,4 +1,4 @@
-"""What the app holds open for as long as it lives: database, accounts, engine, watcher of runs, labeling queues."""
+"""What the app holds open for as long as it lives: database, accounts, engine, watcher, caretaker, labeling queues."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from storage.database import Database, connect
+from studio.deploy.caretaker import Caretaker
 from studio.errors import StudioError
 from studio.jobs.engine import Engines
 from studio.jobs.evaluating import evaluate_ended
@@ -28,11 +29,13 @@ class Studio:
     accounts: Accounts
     queues: Queues
     suggester: Suggester
+    caretaker: Caretaker
 
     def close(self) -> None:
         """Let the database go, then end what the app started but its runs: ending an engine can take seconds, in which
         a second Ctrl+C may come."""
         self.watcher.stop()
+        self.caretaker.stop()
         self.suggester.stop()
         try:
             with suppress(StudioError):  # a few minutes of "last seen" are no reason to keep the database open
@@ -48,4 +51,4 @@ def open_studio(workspace: Workspace) -> Studio:
     engines, queues = Engines(workspace), Queues(db)
     watcher = Watcher(db, workspace, on_done=partial(evaluate_ended, db, workspace))
     suggester = Suggester(db, workspace, engines, queues.peek)
-    return Studio(workspace, db, engines, watcher, Accounts(db), queues, suggester)
+    return Studio(workspace, db, engines, watcher, Accounts(db), queues, suggester, Caretaker(db, workspace))

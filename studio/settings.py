@@ -60,6 +60,11 @@ class Workspace:
         return self.root / "metrics"
 
     @property
+    def exports(self) -> Path:
+        """Folders of model exports, named by run and format, and in each the newest export itself (`files`)."""
+        return self.root / "exports"
+
+    @property
     def models(self) -> Path:
         """Starter models made ready to load."""
         return self.root / "models"

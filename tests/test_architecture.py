@@ -16,10 +16,11 @@ EVERYWHERE = {"studio.errors", "studio.settings"}
 """Leaves that every room of studio/ may import, beside the standard library."""
 
 TORCH_STACK = {"torch", "transformers", "peft", "accelerate", "safetensors", "huggingface_hub", "tokenizers", "gguf"}
+TORCH_STACK |= {"llguidance"}
 NAMED = TORCH_STACK | {"gradio", "duckdb", "datasets", "evaluate", "trl"}
 """Third-party libraries that a room may import only where its row says so."""
 
-_FIGURES = ("votes", "curves", "matching", "forms", "verdict", "intervals", "regression", "scoring")
+_FIGURES = ("judge", "votes", "curves", "matching", "forms", "verdict", "intervals", "regression", "scoring")
 FIGURES = {f"studio.evaluation.{name}" for name in _FIGURES}
 """Pure functions over numbers and texts, which the rooms of the app may use as well."""
 
@@ -31,16 +32,22 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": {"studio.evaluation", "studio.inference", "studio.models", "studio.contract", "datasets", "evaluate"}
     | TORCH_STACK,
     "inference": {"studio.inference", "studio.models", "studio.contract"} | TORCH_STACK,
+    "serving": {"studio.serving", "studio.inference", "studio.models", "studio.contract", "studio.preflight.personal"}
+    | TORCH_STACK,
+    "export": {"studio.export", "studio.inference", "studio.models", "studio.contract", "studio.__version__"}
+    | TORCH_STACK,
     "why": {"studio.why", "studio.training", "studio.models", "studio.contract"} | TORCH_STACK,
     "preflight": {"studio.preflight", "studio.models", "studio.contract"} | TORCH_STACK,
     "sweeping": {"studio.sweeping", "studio.contract"},
     "data": {"studio.data", "storage", "studio.contract", "studio.models.hub", "studio.__version__"}
     | {"datasets", "huggingface_hub"},
     "labeling": {"studio.labeling", "storage", "studio.contract"} | FIGURES,
-    "jobs": {"studio.jobs", "studio.labeling", "storage", "studio.contract"} | FIGURES,
-    "deploy": {"studio.deploy", "studio.jobs", "storage", "studio.contract"},
+    "jobs": {"studio.jobs", "studio.labeling", "storage", "studio.contract", "studio.__version__"} | FIGURES,
+    "deploy": {"studio.deploy", "studio.jobs", "studio.labeling", "studio.data", "storage", "studio.contract"}
+    | FIGURES,
     "people": {"studio.people", "storage"},
-    "context": {"studio.context", "studio.people", "studio.data", "studio.labeling", "studio.jobs", "storage"},
+    "context": {"studio.context", "studio.people", "studio.data", "studio.labeling", "studio.jobs", "studio.deploy"}
+    | {"storage"},
     "ui": {
         "studio.ui",
         "studio.context",
@@ -50,6 +57,7 @@ ROOMS: dict[str, set[str]] = {
         "studio.jobs",
         "studio.deploy",
         "storage.records",
+        "storage.serving_records",
     }
     | {"studio.contract", "gradio"},
     "web": {

@@ -77,7 +77,7 @@ def push(
             (folder / "data").mkdir(parents=True)
             report = _write(db, workspace, goods, shape, agreement, folder, on_progress)
         on_progress(0.6, "Sending")
-        url, private = _send(destination, folder)
+        url, private = send(destination, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     told = {"repo": destination.repo, "private": private, "shape": shape, "rows": report.rows}
@@ -85,10 +85,10 @@ def push(
     return Pushed(url, private, report)
 
 
-def check_destination(destination: Destination) -> None:
+def check_destination(destination: Destination, what: str = "dataset") -> None:
     """Raises BadInput, within seconds, for a name that the Hub does not take or a Hub that cannot be reached."""
     if not is_hub_id(destination.repo):
-        raise BadInput(f"'{destination.repo[:80]}' is no name for a dataset on the Hub: write OWNER/NAME.")
+        raise BadInput(f"'{destination.repo[:80]}' is no name for a {what} on the Hub: write OWNER/NAME.")
     if is_offline() or not reachable():
         raise BadInput(f"The Hub ({endpoint()}) cannot be reached: nothing was sent. Export to a file instead.")
 
@@ -157,21 +157,22 @@ def _facts(
     )
 
 
-def _send(destination: Destination, folder: Path) -> tuple[str, bool]:
-    """One commit of all files; the repository is made where there is none. A public one that exists already takes
-    nothing that was meant to be private."""
+def send(destination: Destination, folder: Path, kind: str = "dataset") -> tuple[str, bool]:
+    """All files of a folder in one commit; the address, and whether it is private. The repository (`kind`: dataset or
+    model) is made where there is none; a public one that exists already takes nothing that was meant to be private.
+    Raises BadInput."""
     import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     api = HfApi(token=destination.token.strip() or None)
     try:
-        made = api.create_repo(destination.repo, repo_type="dataset", private=destination.private, exist_ok=True)
-        private = bool(api.repo_info(made.repo_id, repo_type="dataset").private)
+        made = api.create_repo(destination.repo, repo_type=kind, private=destination.private, exist_ok=True)
+        private = bool(api.repo_info(made.repo_id, repo_type=kind).private)
         if destination.private and not private:
             raise BadInput(f"'{made.repo_id}' exists and is public: choose another name, or push without “private”.")
-        words = "Dataset from SFT Studio"
-        api.upload_folder(repo_id=made.repo_id, repo_type="dataset", folder_path=folder, commit_message=words)
+        words = f"{kind.capitalize()} from SFT Studio"
+        api.upload_folder(repo_id=made.repo_id, repo_type=kind, folder_path=folder, commit_message=words)
     except LocalTokenNotFoundError:
         raise BadInput(_NO_TOKEN) from None
     except HfHubHTTPError as error:

@@ -7,7 +7,7 @@ tuning, which is a few vectors in front of a row. What it leaves out: all other 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,16 +103,19 @@ class AdapterShelf:
         self._loaded[run] = known
         return known
 
-    def trim(self) -> None:
-        """Take replaced adapters, and the least used of too many, out of memory. Call it between batches only."""
+    def trim(self, held: Collection[str] = ()) -> None:
+        """Take replaced adapters, and the least used of too many, out of memory, but for the slots `held`, whose rows
+        are being written. Call it between steps only."""
         while len(self._loaded) > self._keep:
             oldest = next(iter(self._loaded))
             slot = self._loaded.pop(oldest).slot
             self._stale += [slot] if slot != BASE else []
         # peft cannot go down to no adapter at all and up again, so the last one stays until the next is loaded.
         spare = 0 if any(adapter.slot != BASE for adapter in self._loaded.values()) else 1
-        while self._peft is not None and len(self._stale) > spare:
-            self._peft.delete_adapter(self._stale.pop(0))
+        unused = [slot for slot in self._stale if slot not in held]
+        while self._peft is not None and unused and len(self._stale) > spare:
+            self._stale.remove(slot := unused.pop(0))
+            self._peft.delete_adapter(slot)
 
     def _load(self, place: Place, config: PeftConfig | None, content: bytes) -> tuple[str, torch.Tensor | None]:
         """The adapter's slot and virtual tokens."""

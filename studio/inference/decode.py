@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from studio.inference import cache
+from studio.inference.guide import Guide
 from studio.inference.served import Served
 
 _COLDEST = 1e-4
@@ -30,18 +31,31 @@ class Sampling:
 
 @dataclass(frozen=True)
 class DecodeRow:
-    """One prompt: token ids, the peft name of its adapter, its sampling, and the virtual tokens in front of it, if any
-    (shape (tokens, width))."""
+    """One prompt: token ids, the peft name of its adapter, its sampling, the virtual tokens in front of it, if any
+    (shape (tokens, width)), how many rivals of each picked token are wanted, and what keeps the answer in a form."""
 
     ids: Sequence[int]
     adapter: str
     sampling: Sampling
     prefix: torch.Tensor | None = None
+    rivals: int = 0
+    guide: Guide | None = None
 
     @property
     def width(self) -> int:
         """Positions that the prompt takes."""
         return len(self.ids) + (0 if self.prefix is None else len(self.prefix))
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What a row wrote at a step: its token, the log-probability of it and the entropy (nats) with which it was picked,
+    both of the model's own expectation before temperature; and the likeliest tokens with theirs, where wanted."""
+
+    token: int
+    logprob: float
+    entropy: float
+    rivals: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,17 +75,22 @@ class Decoder(ABC):
         self._rows = list(rows)
         self._random = [torch.Generator().manual_seed(row.sampling.seed) for row in rows]
         self._cache: Any = None
-        self.entropies: list[float] = []
-        """Of each row at the last step: entropy (nats) of what the model itself expected next, before temperature."""
 
     @torch.inference_mode()
-    def step(self) -> list[int]:
+    def step(self) -> list[Picked]:
         """The next token of each row."""
         scores = self.logits()
+        guided = [(line, row.guide) for line, row in enumerate(self._rows) if row.guide]
+        for line, guide in guided:
+            guide.rule(scores[line])
         tokens = self._pick(scores)
+        for line, guide in guided:
+            guide.take(int(tokens[line]))
         self._go_on(tokens)
-        self.entropies = entropy(scores).tolist()
-        return [int(token) for token in tokens.tolist()]
+        totals = scores.logsumexp(-1)
+        told = torch.stack([scores.gather(-1, tokens[:, None])[:, 0] - totals, entropy(scores)]).tolist()
+        rivals = self._rivals(scores, totals)
+        return [Picked(*one) for one in zip(tokens.tolist(), *told, rivals, strict=True)]
 
     @abstractmethod
     def logits(self) -> torch.Tensor:
@@ -105,6 +124,15 @@ class Decoder(ABC):
     @property
     def _adapters(self) -> list[str]:
         return [row.adapter for row in self._rows]
+
+    def _rivals(self, scores: torch.Tensor, totals: torch.Tensor) -> list[tuple[tuple[int, float], ...]]:
+        """The likeliest tokens of each row that wants them, with their log-probabilities; `totals`: their logsumexp."""
+        most = max(row.rivals for row in self._rows)
+        if not most:
+            return [()] * len(self._rows)
+        best, tokens = scores.topk(min(most, scores.shape[-1]), dim=-1)
+        found = zip(self._rows, tokens.tolist(), (best - totals[:, None]).tolist(), strict=True)
+        return [tuple(zip(ids, chances, strict=True))[: row.rivals] for row, ids, chances in found]
 
     def _pick(self, scores: torch.Tensor) -> torch.Tensor:
         tokens = scores.argmax(-1)

@@ -8,10 +8,8 @@ applied.
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,115 +18,19 @@ from jinja2 import TemplateError
 
 from studio.contract.spec import EngineSpec
 from studio.inference.adapters import BASE, AdapterShelf, shares_batch
-from studio.inference.classify import classify
 from studio.inference.configs import read_adapter_config
-from studio.inference.decode import CausalDecoder, Decoder, DecodeRow, Sampling, Through
+from studio.inference.decode import Through
+from studio.inference.guide import json_guide
 from studio.inference.others import Others
 from studio.inference.places import available, find
-from studio.inference.reading import read_prompt
-from studio.inference.request import Delta, Finished, FinishReason, GenerationRequest, NoMemory, PromptRefused
-from studio.inference.seq2seq import Seq2SeqDecoder
+from studio.inference.reading import plain_prompt, read_prompt
+from studio.inference.request import Delta, Finished, GenerationRequest, NoMemory, PromptRefused
+from studio.inference.running import Prepared, Running
 from studio.inference.served import NoClassifier, Served, serve
 from studio.inference.skinny import speed_up
-from studio.inference.text import AnswerText
 from studio.models.loading import LoadedBase, load_base
 
 __all__ = ["Delta", "Engine", "Finished", "GenerationRequest", "Prepared"]
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A request that can be answered: its prompt's token ids, the model in memory, and the tokens it may write.
-
-    `ends`: tokens that end the answer. `tokenizer` has read the prompt. `slot` is the adapter's name in the base's own
-    batch, `prefix` its virtual tokens; `run`, `hash` and `whole` name the weights, run None standing for the base.
-    """
-
-    request: GenerationRequest
-    ids: tuple[int, ...]
-    served: Served
-    limit: int
-    ends: frozenset[int]
-    tokenizer: Any
-    slot: str = BASE
-    prefix: torch.Tensor | None = None
-    run: str | None = None
-    hash: str | None = None
-    whole: bool = False
-
-
-@dataclass(eq=False)
-class _Answer:
-    """A row while it is written."""
-
-    row: int
-    prepared: Prepared
-    text: AnswerText
-    started: float = 0.0
-    tokens: int = 0
-    entropy: float = 0.0
-
-
-_SPARE = 8
-"""Rows that have ended stay in their batch until they are one in so many: each leave and each join copies its cache."""
-
-
-@dataclass(eq=False)
-class _Batch:
-    """Rows that are decoded together; None where a row has ended and its place is not yet given back."""
-
-    decoder: Decoder | None = None
-    lines: list[_Answer | None] = field(default_factory=list)
-
-    @property
-    def living(self) -> list[_Answer]:
-        """The rows that go on."""
-        return [answer for answer in self.lines if answer is not None]
-
-    def step(self) -> Iterator[tuple[_Answer, int, float]]:
-        """The next token of each row that goes on, and the entropy with which it was picked."""
-        assert self.decoder is not None
-        tokens = self.decoder.step()
-        for answer, token, nats in zip(list(self.lines), tokens, self.decoder.entropies, strict=True):
-            if answer is not None:
-                yield answer, token, nats
-
-    def leave(self, rows: set[int]) -> None:
-        """These rows have ended."""
-        self.lines = [None if answer is None or answer.row in rows else answer for answer in self.lines]
-        dead = self.lines.count(None)
-        if dead and (dead * _SPARE >= len(self.lines) or dead == len(self.lines)):
-            self._close_up()
-
-    def room(self, most: int, waiting: int) -> int:
-        """How many of the rows that wait should join now."""
-        living = len(self.living)
-        if not living:
-            return min(most, waiting)
-        assert self.decoder is not None
-        free = min(most - living, waiting)
-        return free if self.decoder.joins and free * _SPARE >= min(most, waiting * _SPARE) else 0
-
-    def take(self, fresh: _Batch) -> None:
-        """Let the rows of another batch join."""
-        if not fresh.living:
-            return
-        self._close_up()
-        fresh._close_up()
-        if self.decoder is None:
-            self.decoder, self.lines = fresh.decoder, fresh.lines
-            return
-        assert fresh.decoder is not None
-        self.decoder.join(fresh.decoder)
-        self.lines = self.lines + fresh.lines
-
-    def _close_up(self) -> None:
-        on = [line for line, answer in enumerate(self.lines) if answer is not None]
-        if not on:
-            self.decoder = None
-        elif self.decoder is not None and len(on) < len(self.lines):
-            self.decoder.keep(on)
-        self.lines = [self.lines[line] for line in on]
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,15 +84,21 @@ class Engine:
         source = self._source(request.adapter)
         served = source.served
         try:
-            ids = read_prompt(served, request.messages, source.tokenizer)
+            ids = _read(served, request, source.tokenizer)
         except (TemplateError, ValueError) as error:
-            raise PromptRefused(f"The chat template of this model refuses these messages: {error}.") from None
+            what = "The chat template of this model refuses these messages" if request.prompt is None else "No prompt"
+            raise PromptRefused(f"{what}: {error}.") from None
         if not ids:
             raise PromptRefused("The prompt is empty: write a message.")
         limit = _limit(served, len(ids) + (0 if source.prefix is None else len(source.prefix)), request.max_tokens)
         names = (request.adapter, source.hash, source.whole)
         told = (source.ends, source.tokenizer, source.slot, source.prefix)
-        return Prepared(request, tuple(ids), served, limit, *told, *names)
+        guide = None if request.form is None else json_guide(served, request.form, source.ends)
+        return Prepared(request, tuple(ids), served, limit, *told, *names, guide)
+
+    def load_run(self, run: str) -> None:
+        """Bring a run's weights into memory ahead of the first question. Raises BadInput, NotFound."""
+        self._source(run)
 
     def _source(self, run: str | None) -> _Source:
         if run is None:
@@ -230,7 +138,9 @@ class Engine:
         for number, row in enumerate(rows):
             groups.setdefault(row.served, []).append(number)
         most = at_once or len(rows)
-        turns = [self._answer(served, rows, numbers, cancelled, most) for served, numbers in groups.items()]
+        turns = [
+            self._turns(self.running(served, most), rows, numbers, cancelled) for served, numbers in groups.items()
+        ]
         try:
             while turns:
                 for turn in list(turns):
@@ -242,59 +152,30 @@ class Engine:
         except torch.OutOfMemoryError:
             raise NoMemory("The device has no memory left for these answers: ask for fewer or shorter ones.") from None
         finally:
-            self.adapters.trim()
-            self.others.trim()
+            self.trim()
 
-    def _answer(
+    def running(self, served: Served, most: int) -> Running:
+        """A model ready to answer rows, at most `most` of them together."""
+        return Running(self.through(served), self.base.name, self.base.weights_hash, most)
+
+    def trim(self, held: Collection[str] = ()) -> None:
+        """Give back the memory of adapters and models that are not wanted; `held`: slots whose rows go on."""
+        self.adapters.trim(held)
+        self.others.trim()
+
+    def _turns(
         self,
-        served: Served,
+        running: Running,
         rows: Sequence[Prepared],
-        numbers: list[int],
+        numbers: Sequence[int],
         cancelled: Callable[[int], bool] | None,
-        most: int,
     ) -> Iterator[list[Delta]]:
         """The pieces of the rows that one model answers, step by step."""
-        waiting = [_Answer(n, rows[n], AnswerText(served.tokenizer, rows[n].request.stop)) for n in numbers]
-        batch = _Batch()
-        while waiting or batch.living:
-            gone = {answer.row for answer in [*batch.living, *waiting] if cancelled and cancelled(answer.row)}
-            if gone:
-                yield [self._last(one, "", "cancelled") for one in [*batch.living, *waiting] if one.row in gone]
-                waiting = [answer for answer in waiting if answer.row not in gone]
-                batch.leave(gone)
-            elif room := batch.room(most, len(waiting)):
-                joining, waiting = waiting[:room], waiting[room:]
-                for answer in joining:
-                    answer.started = time.monotonic()
-                if served.family == "encoder":
-                    yield self._labels(served, joining)
-                    continue
-                fresh = _Batch(self._decoder([answer.prepared for answer in joining]), list(joining))
-                yield self._step(fresh)
-                batch.take(fresh)
-            else:
-                yield self._step(batch)
-
-    def _step(self, batch: _Batch) -> list[Delta]:
-        """One token for each row of a batch."""
-        deltas = []
-        for answer, token, nats in batch.step():
-            answer.entropy += nats
-            deltas.append(self._advance(answer, token))
-        batch.leave({delta.row for delta in deltas if delta.done})
-        return [delta for delta in deltas if delta.text or delta.done]
-
-    def _labels(self, served: Served, answers: Sequence[_Answer]) -> list[Delta]:
-        found = classify(self.through(served), [_row(answer.prepared) for answer in answers])
-        return [
-            Delta(answer.row, verdict.text, self._end(answer, "stop", nats, verdict.probability))
-            for answer, (verdict, nats) in zip(answers, found, strict=True)
-        ]
-
-    def _decoder(self, rows: Sequence[Prepared]) -> Decoder:
-        served = rows[0].served
-        kind = Seq2SeqDecoder if served.family == "seq2seq" else CausalDecoder
-        return kind(self.through(served), [_row(row) for row in rows])
+        for number in numbers:
+            running.add(number, rows[number])
+        while running.busy:
+            gone = [row for row in running.rows if cancelled(row)] if cancelled else []
+            yield running.drop(gone) if gone else running.turn()
 
     def through(self, served: Served) -> Through:
         """How the model of a prepared request is reached."""
@@ -312,51 +193,15 @@ class Engine:
         embedded: torch.Tensor = self.base.model.get_input_embeddings()(ids)
         return embedded
 
-    def _advance(self, answer: _Answer, token: int) -> Delta:
-        answer.tokens += 1
-        if token in answer.prepared.ends:
-            return self._last(answer, answer.text.flush(), "stop")
-        text = answer.text.push(token)
-        if answer.text.stopped:
-            return self._last(answer, text, "stop")
-        if answer.tokens >= answer.prepared.limit:
-            text += answer.text.flush()
-            return self._last(answer, text, "stop" if answer.text.stopped else "length")
-        return Delta(answer.row, text)
-
-    def _last(self, answer: _Answer, text: str, reason: FinishReason) -> Delta:
-        mean = answer.entropy / answer.tokens if answer.tokens else None
-        return Delta(answer.row, text, self._end(answer, reason, mean))
-
-    def _end(
-        self,
-        answer: _Answer,
-        reason: FinishReason,
-        entropy: float | None,
-        probability: float | None = None,
-    ) -> Finished:
-        prepared = answer.prepared
-        return Finished(
-            reason=reason,
-            prompt_tokens=len(prepared.ids),
-            completion_tokens=answer.tokens,
-            seconds=time.monotonic() - answer.started,
-            base=self.base.name,
-            base_hash=self.base.weights_hash,
-            adapter=prepared.run,
-            adapter_hash=prepared.hash,
-            whole=prepared.whole,
-            entropy=entropy,
-            probability=probability,
-        )
-
-
-def _row(prepared: Prepared) -> DecodeRow:
-    return DecodeRow(prepared.ids, prepared.slot, _sampling(prepared.request), prepared.prefix)
-
 
 def _plain_embed(model: Any) -> Callable[[Sequence[str], torch.Tensor], torch.Tensor]:
     return lambda slots, ids: model.get_input_embeddings()(ids)
+
+
+def _read(served: Served, request: GenerationRequest, tokenizer: Any) -> list[int]:
+    if request.prompt is None:
+        return read_prompt(served, request.messages, tokenizer)
+    return plain_prompt(served, request.prompt, tokenizer)
 
 
 def _limit(served: Served, prompt: int, asked: int) -> int:
@@ -371,8 +216,3 @@ def _limit(served: Served, prompt: int, asked: int) -> int:
             f"The prompt has {prompt} tokens, but this model's context window holds {context}: shorten it."
         )
     return min(room, asked)
-
-
-def _sampling(request: GenerationRequest) -> Sampling:
-    seed = secrets.randbits(63) if request.seed is None else request.seed
-    return Sampling(request.temperature, request.top_p, seed)

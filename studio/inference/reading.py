@@ -43,3 +43,18 @@ def read_prompt(served: Served, messages: Sequence[Message], tokenizer: Any) -> 
         window = None if served.context is None else max(1, served.context - virtual)
         return text_ids(tokenizer, messages)[:window]
     return prompt_ids(tokenizer, messages)
+
+
+def plain_prompt(served: Served, prompt: str | Sequence[int], tokenizer: Any) -> list[int]:
+    """Token ids of a text that is gone on from as it stands, or of a classifier's or translator's one question.
+
+    Raises ValueError for ids that the model does not have.
+    """
+    if not isinstance(prompt, str):
+        known = served.model.get_input_embeddings().weight.shape[0]
+        if any(not 0 <= token < known for token in prompt):
+            raise ValueError(f"a token id is not below {known}")
+        return list(prompt)
+    if served.family != "causal":
+        return read_prompt(served, [Message("user", prompt)], tokenizer)
+    return list(tokenizer(prompt)["input_ids"])

@@ -23,7 +23,9 @@ class NoMemory(BadInput):
 class GenerationRequest:
     """One answer to write. `adapter` is a run id, None asks the base; temperature 0 is greedy; `seed` None is random.
 
-    `max_tokens` counts answer tokens. `stop` strings end the answer and are not part of it.
+    `max_tokens` counts answer tokens. `stop` strings end the answer and are not part of it. `prompt`, a text or token
+    ids, is gone on from as it stands, in place of the messages and without a chat template. `logprobs`: how many rivals
+    are told of each token; None tells nothing of tokens. `form`: the JSON schema (text) that the answer is held to.
     """
 
     messages: tuple[Message, ...]
@@ -33,6 +35,19 @@ class GenerationRequest:
     max_tokens: int = 256
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    prompt: str | tuple[int, ...] | None = None
+    logprobs: int | None = None
+    form: str | None = None
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """A token of an answer: its text, its log-probability (natural, before temperature), and the likeliest tokens in
+    its place, the likeliest first."""
+
+    text: str
+    logprob: float
+    rivals: tuple[TokenScore, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,8 @@ class Finished:
     Hashes are SHA-256 of safetensors files; `adapter` and `adapter_hash` are None for the base. With `whole` they are
     those of a run's own model, which only began as the base. `entropy` is the mean over the answer's tokens, its end
     token included, of the model's own uncertainty in nats (before temperature); of a classifier it is that of its
-    labels, and `probability` how likely it holds its answer.
+    labels, and `probability` how likely it holds its answer. `certainty`: the geometric mean of the probabilities of
+    its tokens, or of a classifier its probability.
     """
 
     reason: FinishReason
@@ -56,12 +72,15 @@ class Finished:
     entropy: float | None = None
     probability: float | None = None
     whole: bool = False
+    certainty: float | None = None
 
 
 @dataclass(frozen=True)
 class Delta:
-    """The next piece of text of request number `row` (may be empty); `done` is set on the last one."""
+    """The next piece of text of request number `row` (may be empty); `done` is set on the last one. `scores`: its
+    tokens, where they were asked for."""
 
     row: int
     text: str
     done: Finished | None = None
+    scores: tuple[TokenScore, ...] = ()

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,9 +29,15 @@ ANSWER_LIMIT = 1 << 20
 """Bytes of the longest response."""
 
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+_LONGEST = 600.0
+"""Seconds of one answer, however slowly it drips."""
 _PARALLEL = 4
 _TOP = 5
 _URL_LIMIT, _MODEL_LIMIT, _KEY_LIMIT = 500, 200, 1000
+
+
+class Unreachable(JobFailed):
+    """The endpoint did not answer at all; it may a moment later."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +56,34 @@ class Endpoint:
 
 def save_endpoint(workspace: Workspace, url: str, model: str, key: str = "") -> Endpoint:
     """Name the endpoint; an empty key keeps the one of the same address. Raises BadInput, DiskFull."""
-    before = load_endpoint(workspace)
-    url, model, key = _checked_url(url), " ".join(model.split()), key.strip()
-    if not model or len(model) > _MODEL_LIMIT:
-        raise BadInput("Name the endpoint's model, as its provider writes it.")
-    if len(key) > _KEY_LIMIT or any(not 32 < ord(letter) < 127 for letter in key):
-        raise BadInput("The key has characters that no key has: paste it again.")
-    if not key and before and before.url == url:
-        key = before.key
-    endpoint = Endpoint(url, model, key)
+    endpoint = with_kept_key(workspace, checked_endpoint(url, model, key))
     path = _file(workspace)
     temporary = path.with_suffix(".tmp")
     try:
         temporary.unlink(missing_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"url": url, "model": model, "key": key}, file)
+            json.dump({"url": endpoint.url, "model": endpoint.model, "key": endpoint.key}, file)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise DiskFull(f"The endpoint cannot be kept in {path.parent}: {error.strerror}.") from None
     return endpoint
+
+
+def checked_endpoint(url: str, model: str, key: str = "") -> Endpoint:
+    """An endpoint as somebody typed it. Raises BadInput."""
+    url, model, key = _checked_url(url), " ".join(model.split()), key.strip()
+    if not model or len(model) > _MODEL_LIMIT:
+        raise BadInput("Name the endpoint's model, as its provider writes it.")
+    if len(key) > _KEY_LIMIT or any(not 32 < ord(letter) < 127 for letter in key):
+        raise BadInput("The key has characters that no key has: paste it again.")
+    return Endpoint(url, model, key)
+
+
+def with_kept_key(workspace: Workspace, endpoint: Endpoint) -> Endpoint:
+    """The endpoint with the key that was named for the same address, where it has none of its own."""
+    named = load_endpoint(workspace)
+    return replace(endpoint, key=named.key) if not endpoint.key and named and named.url == endpoint.url else endpoint
 
 
 def load_endpoint(workspace: Workspace) -> Endpoint | None:
@@ -89,11 +104,15 @@ def ask_endpoint(
     endpoint: Endpoint, conversations: Sequence[Sequence[Message]], max_tokens: int, transport: Any = None
 ) -> list[Reply]:
     """A reply to each conversation, greedily. Raises JobFailed with what the endpoint refused, never with the key."""
-    with httpx.Client(
-        timeout=_TIMEOUT, trust_env=False, follow_redirects=False, headers=_headers(endpoint), transport=transport
-    ) as client:
+    with client_of(endpoint, transport) as client:
         with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
             return list(pool.map(lambda turns: _ask(client, endpoint, turns, max_tokens), conversations))
+
+
+def client_of(endpoint: Endpoint, transport: Any = None) -> httpx.Client:
+    """A client that sends the key, follows no redirect and minds no proxy of the environment."""
+    headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
+    return httpx.Client(timeout=_TIMEOUT, trust_env=False, follow_redirects=False, headers=headers, transport=transport)
 
 
 def _ask(client: httpx.Client, endpoint: Endpoint, turns: Sequence[Message], max_tokens: int) -> Reply:
@@ -103,9 +122,9 @@ def _ask(client: httpx.Client, endpoint: Endpoint, turns: Sequence[Message], max
         "temperature": 0,
         "max_tokens": max_tokens,
     }
-    status, text = _post(client, endpoint, {**body, "logprobs": True, "top_logprobs": _TOP})
+    status, _, text = post(client, endpoint, {**body, "logprobs": True, "top_logprobs": _TOP})
     if status in (400, 422):  # some refuse a question for log probabilities
-        status, text = _post(client, endpoint, body)
+        status, _, text = post(client, endpoint, body)
     if status != 200:
         raise JobFailed(f"The endpoint {endpoint.host} refused with status {status}: check its address, model and key.")
     try:
@@ -116,7 +135,12 @@ def _ask(client: httpx.Client, endpoint: Endpoint, turns: Sequence[Message], max
         raise JobFailed(f"The endpoint {endpoint.host} does not answer as OpenAI's chat completions do.") from None
 
 
-def _post(client: httpx.Client, endpoint: Endpoint, body: dict[str, object]) -> tuple[int, bytes]:
+def post(client: httpx.Client, endpoint: Endpoint, body: dict[str, object]) -> tuple[int, httpx.Headers, bytes]:
+    """Ask for a chat completion: status, headers and body of the response.
+
+    Raises Unreachable, and JobFailed for a redirect or a response past the limits.
+    """
+    began = time.monotonic()
     try:
         with client.stream("POST", f"{endpoint.url}/chat/completions", json=body) as response:
             if response.is_redirect:
@@ -127,9 +151,11 @@ def _post(client: httpx.Client, endpoint: Endpoint, body: dict[str, object]) -> 
                 size += len(piece)
                 if size > ANSWER_LIMIT:
                     raise JobFailed(f"The endpoint {endpoint.host} sent more than a megabyte for one answer.")
-            return response.status_code, b"".join(pieces)
+                if time.monotonic() - began > _LONGEST:
+                    raise JobFailed(f"The endpoint {endpoint.host} took more than ten minutes for one answer.")
+            return response.status_code, response.headers, b"".join(pieces)
     except httpx.HTTPError as error:
-        raise JobFailed(f"The endpoint {endpoint.host} cannot be reached ({type(error).__name__}).") from None
+        raise Unreachable(f"The endpoint {endpoint.host} cannot be reached ({type(error).__name__}).") from None
 
 
 def _entropy(given: dict[str, Any], choice: dict[str, Any]) -> float | None:
@@ -150,10 +176,6 @@ def _token_entropy(logs: Sequence[float]) -> float | None:
         return None
     chances.append(max(0.0, 1.0 - sum(chances)))
     return -sum(chance * math.log(chance) for chance in chances if chance > 0)
-
-
-def _headers(endpoint: Endpoint) -> dict[str, str]:
-    return {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
 
 
 def _checked_url(url: str) -> str:

@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +113,20 @@ def evaluate_ended(db: Database, workspace: Workspace, run_id: str) -> bool:
 
 def look_at(workspace: Workspace, run: Run) -> Evaluated:
     """How a run's newest evaluation stands."""
-    folder = folder_of(workspace, run.id)
-    found = job_folders.standing(folder, "The evaluation broke off", "Cancelled: what was answered is kept.")
-    if not (folder / REPORT_FILE).exists():
+    folder, found = folder_of(workspace, run.id), standing_of(workspace, run.id)
+    stamp = _stamp(folder / REPORT_FILE)
+    if stamp is None:
         return Evaluated(run, found)
     try:
-        return Evaluated(run, found, read_eval_report(folder))
+        return Evaluated(run, found, _report_of(folder, stamp))
     except JobFailed as error:
         return Evaluated(run, found if found.alive else Standing("failed", words=str(error)))
+
+
+def standing_of(workspace: Workspace, run_id: str) -> Standing:
+    """How a run's newest evaluation stands, without its report: for those who look every second."""
+    words = ("The evaluation broke off", "Cancelled: what was answered is kept.")
+    return job_folders.standing(folder_of(workspace, run_id), *words)
 
 
 def cancel_evaluation(workspace: Workspace, run_id: str) -> None:
@@ -146,8 +153,9 @@ def list_rows(
     """
     if order not in ORDERS:
         raise BadInput(f"Rows cannot be sorted by '{order}'; by: {', '.join(ORDERS)}.")
+    path = folder_of(workspace, run_id) / ROWS_FILE
     try:
-        table = pq.read_table(folder_of(workspace, run_id) / ROWS_FILE)
+        table = _table_of(path, _stamp(path))
         if outcome:
             table = table.filter(pc.field("outcome") == outcome)
         table = table.sort_by([(order, "ascending"), ("row", "ascending")])
@@ -171,6 +179,26 @@ def leaderboard(db: Database, workspace: Workspace, project_id: str) -> list[lis
 def folder_of(workspace: Workspace, run_id: str) -> Path:
     """Where a run's newest evaluation lies."""
     return workspace.evaluations / Path(run_id).name
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Changes whenever the file is written anew; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+# Screens look again and again, at every report of a project for its board: a file is read once until it changes.
+@lru_cache(maxsize=64)
+def _report_of(folder: Path, stamp: tuple[int, int]) -> EvalReport:
+    return read_eval_report(folder)
+
+
+@lru_cache(maxsize=4)
+def _table_of(path: Path, stamp: tuple[int, int] | None) -> pa.Table:
+    return pq.read_table(path)
 
 
 def _rank(found: Evaluated) -> float:

@@ -93,6 +93,13 @@ def redact(fields: Iterable[tuple[str, str, Sequence[Span]]]) -> list[tuple[str,
     return made
 
 
+def redacted(texts: Sequence[str]) -> list[str]:
+    """Texts of one conversation with typed placeholders in place of personal data and secrets, in one numbering."""
+    found = redact([(str(at), text, _spans(text, ())) for at, text in enumerate(texts)])
+    changed = {int(name): after for name, _, after in found}
+    return [changed.get(at, text) for at, text in enumerate(texts)]
+
+
 def _spans(text: str, allowed: Collection[str]) -> list[Span]:
     """Secrets, and personal data that is no part of one."""
     found = secrets.secret_spans(text)

@@ -179,7 +179,9 @@ def _vote(tab: gr.Tab) -> Vote:
             "none. Votes on prompts of a file (CSV, JSON, JSONL, Parquet with a column <i>prompt</i>) can.</p>"
         )
         with gr.Row(equal_height=True):
-            file = gr.File(label="Prompts of a file, in place of the test split", height=110, elem_id="compare-file")
+            file = gr.File(
+                label="Prompts of a file, in place of the test split", height=110, min_width=280, elem_id="compare-file"
+            )
             rows = gr.Number(label="Rows of the test split", value=20, minimum=1, maximum=200, precision=0, scale=0)
             make = gr.Button("Make the answers", scale=0, min_width=170)
             cancel = gr.Button("Cancel", visible=False, scale=0, min_width=110)

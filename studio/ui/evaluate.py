@@ -15,17 +15,23 @@ from studio.errors import BadInput, JobFailed, NotFound
 from studio.jobs.evaluating import (
     EvalPage,
     Evaluated,
+    Standing,
     cancel_evaluation,
     leaderboard,
     list_rows,
     look_at,
+    standing_of,
     start_evaluation,
 )
+from studio.jobs.judging import Judging, agreement_with_people, judge_standing, look_at_judge
 from studio.jobs.runs import get_run, list_runs
 from studio.jobs.why import WhyLook, look_at_why, start_why
 from studio.ui.components.html import cards, opened
 from studio.ui.components.why import why_html
 from studio.ui.errors import told
+from studio.ui.evaluate_judge import JudgeParts, Page, judge_fresh, judge_layout, judge_live, wire_judge
+from studio.ui.evaluate_judge_views import judge_state_html
+from studio.ui.evaluate_overlay import overlay_layout, overlay_shown, wire_overlay
 from studio.ui.evaluate_views import (
     NO_PROJECT,
     NO_RUN,
@@ -43,12 +49,18 @@ _ALL = 1_000_000
 
 @dataclass(frozen=True)
 class View:
-    """Which rows of the report are shown, and of which row (from 1) somebody asked why it was answered so."""
+    """Which rows of a run's report are shown, and of which row (from 1) somebody asked why it was answered so. `seen`
+    names what stood on the page at the last look, so that a tick sends only what has changed; `judging`: a judge was
+    at work then."""
 
     outcome: str = ""
     start: int = 0
     row: int = 0
     why: str = ""
+    project_id: str = ""
+    run_id: str = ""
+    seen: str = ""
+    judging: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,9 @@ class _Parts:
     board: gr.HTML
     report: gr.HTML
     view: gr.State
+    judge: JudgeParts
+    over: gr.Dropdown
+    overlay: gr.HTML
 
     @property
     def live(self) -> list[gr.components.Component]:
@@ -90,9 +105,11 @@ def _layout() -> _Parts:
                     cancel = gr.Button("Cancel", visible=False, min_width=90)
                 state, timer = gr.HTML(), gr.Timer(1.0, active=False)
             board = cards()
+            judge = judge_layout()
         with gr.Column(scale=9, min_width=300):
             view, report = gr.State(View()), cards()
-    return _Parts(run, ways, start, cancel, timer, state, board, report, view)
+            over, overlay = overlay_layout()
+    return _Parts(run, ways, start, cancel, timer, state, board, report, view, judge, over, overlay)
 
 
 def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
@@ -107,13 +124,20 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
         return shown(studio, chosen, run, view)
 
     def on_tick(chosen: str | None, run: str | None, view: View) -> list[object]:
-        return shown(studio, chosen, run, view, ticking=True)
+        return ticked(studio, chosen, run, view)
 
-    def on_show(chosen: str | None, run: str | None, view: View) -> list[object]:
+    def on_again(chosen: str | None, run: str | None, view: View) -> list[object]:
+        return shown(studio, chosen, run, view)
+
+    def on_show(
+        chosen: str | None, run: str | None, view: View, over: list[str] | None, url: str | None, model: str | None
+    ) -> list[object]:
         runs = runs_of(studio, chosen)
         ids = [one.id for one in runs]
         current = run if run in ids else (ids[0] if ids else None)
-        return [run_menu(runs, current), *shown(studio, chosen, current, view)]
+        another = view.project_id != chosen
+        fresh = [*judge_fresh(studio, chosen, current, url, model, another), *overlay_shown(studio, chosen, over)]
+        return [run_menu(runs, current), *shown(studio, chosen, current, view), *fresh]
 
     @told
     def on_open(chosen: str | None, run: str | None, view: View, event: gr.EventData) -> list[object]:
@@ -125,33 +149,62 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
             return [gr.skip(), *shown(studio, chosen, run, view)]
         return [gr.skip(), *shown(studio, chosen, run, turned(view, rest))]
 
+    judge = parts.judge
     asked = [frame.project, parts.run, parts.view]
     started = parts.start.click(on_start, [frame.project, parts.run, parts.ways], parts.live, api_visibility="private")
     # Once more: an answer to an earlier change may come after the first, with the timer off.
-    started.then(on_tick, asked, parts.live, **REFRESH)
+    started.then(on_again, asked, parts.live, **REFRESH)
     parts.cancel.click(on_cancel, asked, parts.live, **QUICK)
-    parts.timer.tick(on_tick, asked, parts.live, **POLL)
-    gr.on(frame.looks_at(tab), on_show, asked, [parts.run, *parts.live], **REFRESH)
-    parts.run.input(on_show, asked, [parts.run, *parts.live], **REFRESH)
+    parts.timer.tick(on_tick, asked, [*parts.live, *judge.live], **POLL)
+    looked, fresh = [*asked, parts.over, judge.url, judge.model], [*judge.fresh, parts.over, parts.overlay]
+    shows = [*frame.looks_at(tab), parts.run.input]
+    gr.on(shows, on_show, looked, [parts.run, *parts.live, *fresh], **REFRESH)
     for place in (parts.report, parts.board):
         place.open(on_open, asked, [parts.run, *parts.live], **QUICK)
+    wire_overlay(studio, frame, parts.over, parts.overlay)
+    page = Page(frame.project, parts.run, parts.view, parts.timer, lambda chosen, run: _own(studio, chosen, run).id)
+    wire_judge(studio, judge, page, lambda view: replace(view, seen="asked", judging=True))
 
 
-def shown(
-    studio: Studio, project_id: str | None, run_id: str | None, view: View, ticking: bool = False
-) -> list[object]:
+def shown(studio: Studio, project_id: str | None, run_id: str | None, view: View) -> list[object]:
     """The live parts for a run as its newest evaluation stands."""
     if not project_id or not run_id:
         nothing = NO_RUN if project_id else NO_PROJECT
         return ["", gr.Button(interactive=False), gr.Button(visible=False), gr.Timer(active=False), nothing, "", view]
-    found, why = look_at(studio.workspace, _own(studio, project_id, run_id)), _why(studio, view)
+    run = _own(studio, project_id, run_id)
+    if view.run_id != run_id:
+        view = View(project_id=project_id, run_id=run_id)
+    found, judging, why = look_at(studio.workspace, run), look_at_judge(studio.workspace, run), _why(studio, view)
     alive = found.standing.alive
-    if ticking and alive:
-        return [state_html(found), *[gr.skip()] * 6]
     boards = board_html(leaderboard(studio.db, studio.workspace, project_id), run_id)
     buttons = [gr.Button(visible=not alive, interactive=True), gr.Button(visible=alive)]
-    timer = gr.Timer(active=alive or (why is not None and why.standing.alive))
-    return [state_html(found), *buttons, timer, _report(studio, found, view, why), boards, view]
+    # A judging that ended stays noted until a tick has cleared its bar: a click may come before that.
+    at_work = view.judging or judging.standing.alive
+    timer = gr.Timer(active=alive or at_work or (why is not None and why.standing.alive))
+    view = replace(view, seen=_mark(found.standing, judging.standing, why), judging=at_work)
+    report = _report(studio, found, view, why, judging)
+    return [state_html(found.standing), *buttons, timer, report, boards, view]
+
+
+def ticked(studio: Studio, project_id: str | None, run_id: str | None, view: View) -> list[object]:
+    """The live parts at a tick, then the judge's: while nothing came to its end, only how far it is."""
+    if not project_id or not run_id:
+        return [*shown(studio, project_id, run_id, view), *judge_live(Standing("none"))]
+    run = _own(studio, project_id, run_id)
+    evaluation, judging = standing_of(studio.workspace, run.id), judge_standing(studio.workspace, run.id)
+    ended = view.judging and not judging.alive
+    same = not ended and view.seen == _mark(evaluation, judging, _why(studio, view))
+    judge = [judge_state_html(judging), *[gr.skip()] * 4] if judging.alive else [gr.skip()] * 5
+    if same:
+        return [state_html(evaluation), *[gr.skip()] * 6, *judge]
+    view = replace(view, judging=view.judging and not ended)
+    return [*shown(studio, project_id, run_id, view), *(judge_live(judging) if ended else judge)]
+
+
+def _mark(evaluation: Standing, judging: Standing, why: WhyLook | None) -> str:
+    """What of three jobs is on the page: the first two count by whether they are at work, the third by all it shows."""
+    at_work = [name for name, one in (("evaluating", evaluation), ("judging", judging)) if one.alive]
+    return " ".join([*at_work, why_html(why) if why else ""])
 
 
 def turned(view: View, asked: str) -> View:
@@ -159,7 +212,7 @@ def turned(view: View, asked: str) -> View:
     outcome, _, start = asked.partition(":")
     if outcome not in ("", "win", "loss", "tie") or not start.isdecimal():
         return view
-    return View(outcome, int(start))
+    return replace(view, outcome=outcome, start=int(start), row=0, why="")
 
 
 def ask_why(studio: Studio, run: Run, view: View, asked: str) -> View:
@@ -197,10 +250,13 @@ def run_menu(runs: Sequence[Run], current: str | None) -> gr.Dropdown:
     return gr.Dropdown(choices=choices, value=current)
 
 
-def _report(studio: Studio, found: Evaluated, view: View, why: WhyLook | None) -> str:
+def _report(studio: Studio, found: Evaluated, view: View, why: WhyLook | None, judging: Judging) -> str:
     if found.report is None:
         return "" if found.standing.alive else NOT_YET
-    rows = Rows(_page(studio, found, view), view.outcome, view.start, view.row, why_html(why) if why else "")
+    said = judging.report if not judging.stale else None
+    agreed = agreement_with_people(studio.db, studio.workspace, found.run, said) if said else None
+    because = why_html(why) if why else ""
+    rows = Rows(_page(studio, found, view), view.outcome, view.start, view.row, because, judging, agreed)
     return report_html(found.report, rows)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from studio.contract.evaluation import ConfusionReport, EvalReport, MetricReport, SliceReport, WayReport
@@ -82,7 +83,7 @@ def verdict_html(report: EvalReport) -> str:
     if verdict.wins is not None and verdict.losses is not None and verdict.ties is not None:
         parts = [("win", verdict.wins), ("tie", verdict.ties), ("loss", verdict.losses)]
         words = f"{verdict.wins} better, {verdict.ties} equal, {verdict.losses} worse"
-        shares = f'<div class="shares" role="img" aria-label="{words}">' + "".join(
+        shares = f'<div class="outcome-bar" role="img" aria-label="{words}">' + "".join(
             f'<i class="{name}" style="flex:{number}"></i>' for name, number in parts if number
         )
         shares += f'</div><p class="quiet">{words} · by {text(lead.title)}. {text(chance)}</p>'
@@ -96,26 +97,30 @@ def verdict_html(report: EvalReport) -> str:
 
 def metrics_html(report: EvalReport) -> str:
     """Each metric: base, tuned, and the difference as a bar with zero in the middle."""
-    rows = "".join(_metric_row(one) for one in report.metrics.values())
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Metric", "Base", "Tuned", "Difference (95 %)", "p"))
+    said = Counter(one.reason for one in report.metrics.values() if one.reason)
+    shared = {reason for reason, times in said.items() if times > 1}  # said once, below
+    rows = "".join(_metric_row(one, shared) for one in report.metrics.values())
+    notes = "".join(f'<p class="quiet">{text(reason)}</p>' for reason in said if reason in shared)
+    names = {"Metric": "", "Base": "num", "Tuned": "num", "Difference (95 %)": "", "p": "num"}
+    head = "".join(f'<th scope="col" class="{side}">{name}</th>' for name, side in names.items())
     return _section(
         "Metrics",
-        f'<div class="table figures"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>',
+        f'<div class="table figures"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{notes}',
     )
 
 
-def _metric_row(one: MetricReport) -> str:
+def _metric_row(one: MetricReport, shared: Collection[str]) -> str:
     shown = "" if one.low is None or one.high is None else f"{_signed(one.low)} to {_signed(one.high)}"
     drawn = ""
     if one.low is not None and one.high is not None:
         most = max(abs(one.low), abs(one.high), abs(one.difference), 1e-9) * 1.15
         drawn = interval(one.low, one.difference, one.high, -most, most)
     arrow = "" if one.higher else ' <small class="quiet">less is better</small>'
-    care = f'<br><small class="quiet">{text(one.reason)}</small>' if one.reason else ""
+    care = f'<br><small class="quiet">{text(one.reason)}</small>' if one.reason and one.reason not in shared else ""
     return (
         f'<tr><th scope="row">{text(one.title)}{arrow}</th><td class="num">{_figure(one.base)}</td>'
-        f'<td class="num">{_figure(one.tuned)}</td><td>{drawn} <b>{_signed(one.difference)}</b> '
-        f'<span class="quiet">{shown}</span>{care}</td><td class="num">{_p(one.p)}</td></tr>'
+        f'<td class="num">{_figure(one.tuned)}</td><td>{drawn} <span class="between"><b>{_signed(one.difference)}</b> '
+        f'<span class="quiet">{shown}</span></span>{care}</td><td class="num">{_p(one.p)}</td></tr>'
     )
 
 
@@ -127,7 +132,7 @@ def ways_html(ways: Sequence[WayReport], advice: str) -> str:
         [
             way.words[:1].upper() + way.words[1:],
             f"{_figure(way.value)}" + (f" ({_figure(way.low)}–{_figure(way.high)})" if way.low is not None else ""),
-            f"{way.seconds:.2f} s",
+            "under 0.01 s" if way.seconds < 0.005 else f"{way.seconds:.2f} s",
             f"{way.prompt_tokens:.0f} + {way.answer_tokens:.0f}",
             "" if way.training_minutes is None else f"{way.training_minutes:.1f} min",
         ]

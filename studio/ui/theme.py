@@ -99,6 +99,8 @@ STYLESHEET = "\n".join(
         "components/learning_curve.css",
         "components/why.css",
         "components/compare.css",
+        "components/monitor.css",
+        "components/deploy.css",
     )
 )
 

@@ -41,6 +41,7 @@ def build_app(studio: Studio, host: str = "127.0.0.1") -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         studio.watcher.start()
         studio.suggester.start()
+        studio.caretaker.start()
         yield
         studio.close()
 

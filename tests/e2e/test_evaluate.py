@@ -1,4 +1,5 @@
-"""Evaluate in the browser: from a finished run to the sentence, wins and losses by a click, and the leaderboard."""
+"""Evaluate in the browser: from a finished run to the sentence, wins and losses by a click, the leaderboard, a judge
+who is asked only when somebody sends, and runs side by side."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from studio.jobs.runs import follow_run, start_run, sync_runs
 from studio.settings import Workspace
 from tests import tiny
 from tests.e2e.conftest import Served, open_tab
+from tests.jobs.judged_run import BAD, GOOD, FakeJudge, evaluated, fair, said
 from tests.labeling.samples import put_examples
 
 
@@ -52,3 +54,52 @@ def test_a_run_is_evaluated_and_its_losses_are_read(page: Page, served: Served) 
     expect(page.get_by_role("button", name="Run 1")).to_be_visible()
     found = Axe().run(page, ".verdict-report", {"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def judged_page(page: Page, served: Served) -> None:
+    """Evaluate open on a run whose answers were made up: 4 better, 1 worse, 1 the same."""
+    page.goto("about:blank")
+    served.stop()
+    workspace = Workspace(served.workspace)
+    db = connect(workspace.database, workspace.backups)
+    answers = [
+        *((f"Question {n}?", f"{BAD} {n}", f"{GOOD} {n}") for n in range(4)),
+        ("Why?", GOOD, BAD),
+        ("So?", "a", "a"),
+    ]
+    evaluated(db, workspace, answers)
+    db.close()
+    served.start()
+    page.goto(served.url)
+    open_tab(page, "Evaluate")
+    expect(page.locator("h2.verdict")).to_contain_text("Better.", timeout=30_000)
+
+
+def test_a_judge_is_asked_only_when_somebody_sends(page: Page, served: Served) -> None:
+    judged_page(page, served)
+    with FakeJudge(lambda shown: said(fair(shown), "<i>clear</i>")).open() as fake:
+        page.get_by_role("button", name="Ask a judge").click()
+        page.get_by_label("Judge's address").fill(fake.url)
+        page.get_by_label("Judge's model").fill("big")
+        page.get_by_label("API key").fill("sk-typed")
+        page.get_by_label("Price in").fill("10")
+        page.get_by_role("button", name="See what it sends").click()
+        expect(page.get_by_text("in 10 requests (6 rows chosen, 1 with identical answers)")).to_be_visible()
+        assert fake.answered == 0
+        page.get_by_role("button", name="Send to 127.0.0.1").click()
+        expect(page.locator(".judged")).to_contain_text("better 67 %", timeout=60_000)
+        assert fake.answered == 10 and set(fake.keys) == {"Bearer sk-typed"}
+    expect(page.get_by_label("API key")).to_have_value("")
+    expect(page.locator(".judge-said").first).to_contain_text("judge: better <i>clear</i>")
+    found = (
+        Axe().run(page, "#evaluate-judge, .verdict-report", {"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
+    )
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_runs_are_laid_over_one_another(page: Page, served: Served) -> None:
+    judged_page(page, served)
+    page.get_by_role("button", name="Runs side by side").click()
+    page.get_by_label("Runs to lay over one another").click()
+    page.get_by_role("option", name="Run 1").click()
+    expect(page.locator("#evaluate-overlay table")).to_contain_text("+0.4 (+0.2 to +0.6)")

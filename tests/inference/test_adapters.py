@@ -153,3 +153,17 @@ def test_a_run_without_adapter_is_told_what_to_do(engine: Engine, mine: Path) ->
     shutil.rmtree(mine / "one" / "adapter")
     with pytest.raises(NotFound, match="has taken all its steps, or resume this one"):
         engine.adapters.get("one")
+
+
+def test_a_replaced_adapter_stays_while_rows_are_written_with_it(
+    base_folder: Path, tmp_path: Path, engine: Engine
+) -> None:
+    engine.adapters._runs = engine.runs = tmp_path
+    make_adapter(tmp_path, "a", base_folder, scale=0.5, seed=1)
+    first = engine.adapters.get("a").slot
+    make_adapter(tmp_path, "a", base_folder, scale=0.5, seed=2)
+    second = engine.adapters.get("a").slot
+    engine.trim({first})
+    assert first != second and {first, second} <= set(engine.adapters._peft.peft_config)
+    engine.trim()
+    assert set(engine.adapters._peft.peft_config) == {second}

@@ -10,6 +10,7 @@ from studio.contract.chat import Message
 from studio.inference import cache
 from studio.inference.engine import Engine
 from studio.inference.request import GenerationRequest
+from studio.inference.running import decoder_of
 from studio.models.loading import load_base
 from tests import tiny
 
@@ -34,7 +35,7 @@ def test_a_running_batch_writes_what_each_row_writes_alone(tmp_path: Path, famil
     base = load_base(tmp_path, str(tiny.make_model(tmp_path / family, family)), device="cpu", dtype="float32")
     engine = Engine(base, tmp_path / "runs")
     assert written(engine, 2) == written(engine, 4) == written(engine, 1)
-    decoder = engine._decoder([engine.prepare(GenerationRequest((Message("user", "Hi"),)))])
+    decoder = decoder_of(engine.through(engine.shared), [engine.prepare(GenerationRequest((Message("user", "Hi"),)))])
     decoder.step()
     assert decoder.joins == joins
 

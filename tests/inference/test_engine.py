@@ -16,6 +16,7 @@ from studio.errors import BadInput, NotFound
 from studio.inference.decode import CausalDecoder, DecodeRow, Sampling
 from studio.inference.engine import Engine
 from studio.inference.request import Delta, Finished, GenerationRequest
+from studio.inference.running import decoder_of
 from studio.models.hashes import adapter_hash
 from tests.inference.conftest import CONTEXT
 
@@ -39,7 +40,7 @@ def finished(deltas: list[Delta], row: int = 0) -> Finished:
 
 def logits(engine: Engine, *requests: GenerationRequest) -> torch.Tensor:
     """Scores of the first answer token of each request, all in one batch."""
-    return engine._decoder([engine.prepare(request) for request in requests]).logits()
+    return decoder_of(engine.through(engine.shared), [engine.prepare(request) for request in requests]).logits()
 
 
 def transformers_answer(engine: Engine, base_folder: Path, adapter: Path | None, prompt: str) -> str:
@@ -93,7 +94,7 @@ def test_rows_join_while_others_are_written(engine: Engine) -> None:
     ]
     order = [delta.row for delta in engine.decode(rows, at_once=2)]
     assert order.index(2) < max(place for place, row in enumerate(order) if row == 0)
-    assert engine._decoder(rows).joins is False  # before its first step nobody knows
+    assert decoder_of(engine.through(engine.shared), rows).joins is False  # before its first step nobody knows
 
 
 def test_rows_that_wait_are_cancelled_too(engine: Engine) -> None:
@@ -150,7 +151,7 @@ def test_sampling_follows_the_distribution(engine: Engine) -> None:
     decoder = CausalDecoder(engine.through(engine.shared), rows)
     chances = torch.softmax(logits(engine, ask())[0], -1).sort(descending=True)
     size = int((chances.values.cumsum(0) < 0.6).sum()) + 1
-    counts = torch.bincount(torch.tensor(decoder.step()), minlength=258)
+    counts = torch.bincount(torch.tensor([picked.token for picked in decoder.step()]), minlength=258)
     assert set(counts.nonzero()[:, 0].tolist()) <= set(chances.indices[:size].tolist())
     expected = chances.values[0] / chances.values[:size].sum()
     assert abs(counts[chances.indices[0]] / 2000 - expected) < 0.05

@@ -95,10 +95,13 @@ class Town:
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """Served to several people; one for all tests of a file, which leave users and roles as they were."""
-    studio = open_studio(Workspace(tmp_path_factory.mktemp("town") / "workspace"))
-    project = create_project(studio.db, "Support", "instruction")
+    workspace = Workspace(tmp_path_factory.mktemp("town") / "workspace")
+    studio = open_studio(workspace)
     for name, role in ROLES.items():
         studio.accounts.add(name, role, PASSWORD, "me")
+    studio.close()
+    studio = open_studio(workspace)  # accounts are on from the start, not just now
+    project = create_project(studio.db, "Support", "instruction")
     app = build_app(studio)
     with TestClient(app, base_url=URL) as client:
         yield Town(studio, app, client, project)

@@ -15,13 +15,13 @@ _MOST_POINTS = 300
 
 def curve(train: Sequence[Point], validation: Sequence[Point], steps: int) -> str:
     """An SVG of (step, loss) points; `steps` is the length of the whole run. Loss is in nats a target token."""
-    train = _smoothed([point for point in train if isfinite(point[1])])
+    train = smoothed([point for point in train if isfinite(point[1])])
     validation = [point for point in validation if isfinite(point[1])]
     losses = [loss for _, loss in [*train, *validation]]
     if not losses:
         return ""
     top = max(losses) * 1.05 or 1.0
-    ticks = _ticks(top)
+    heights = ticks(top)
     last = max([steps, 1, *(step for step, _ in [*train, *validation])])
 
     def x(step: float) -> float:
@@ -33,7 +33,7 @@ def curve(train: Sequence[Point], validation: Sequence[Point], steps: int) -> st
     lines = "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
         f'<text x="{_LEFT - 8}" y="{y(t) + 4:.1f}" text-anchor="end">{t:g}</text>'
-        for t in ticks
+        for t in heights
     )
     axis = "".join(
         f'<text x="{x(s):.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{label}</text>'
@@ -49,7 +49,7 @@ def curve(train: Sequence[Point], validation: Sequence[Point], steps: int) -> st
     )
 
 
-def _smoothed(points: Sequence[Point]) -> list[Point]:
+def smoothed(points: Sequence[Point]) -> list[Point]:
     """At most `_MOST_POINTS` means of neighbouring points, so that a long run stays a light picture."""
     width = max(1, -(-len(points) // _MOST_POINTS))
     groups = [points[i : i + width] for i in range(0, len(points), width)]
@@ -74,7 +74,7 @@ def _end_labels(series, x, y) -> str:  # type: ignore[no-untyped-def]
     return "".join(placed)
 
 
-def _ticks(top: float) -> list[float]:
+def ticks(top: float) -> list[float]:
     """Three to six round values from 0 up to `top`."""
     step = 10 ** floor(log10(top))
     for factor in (1, 0.5, 0.2, 0.1):

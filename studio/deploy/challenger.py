@@ -1,0 +1,119 @@
+"""Whether a newly trained run takes the place of the one in production: decided from their evaluations alone.
+
+It does only where it is shown to be better on the same held-out rows and no check of the regression suite fails. Both
+runs answered the same rows, so their scores are compared in pairs (studio.evaluation.verdict). What it leaves out:
+having them evaluated, and promoting (studio.deploy.retraining).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.contract.evaluation import EvalReport
+from studio.evaluation.verdict import verdict
+
+Floats = NDArray[np.float64]
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A run's evaluation: the report, and the score of its own answer to each held-out row, by (row, example id)."""
+
+    report: EvalReport
+    scores: Mapping[tuple[int, str], float]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to promote, and why, in one sentence."""
+
+    promote: bool
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """A number a row, whose mean is the value."""
+
+    rows: Floats
+
+    @property
+    def each(self) -> Floats:
+        return self.rows
+
+    @property
+    def value(self) -> float:
+        return float(self.rows.mean()) if len(self.rows) else float("nan")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def resampled(self, indices: Any) -> Any:
+        return self.rows[indices].mean(axis=-1)
+
+    def joined(self, other: _Rows) -> _Rows:
+        return _Rows(np.concatenate([self.rows, other.rows]))
+
+
+def verdict_of_challenger(
+    challenger: Evaluation, champion: Evaluation | None, suite: bool = False, name: str = "the model in production"
+) -> Decision:
+    """Promote or keep. `champion`: the run in production, None where none is; the challenger is then held against its
+    base. `suite`: the project has a regression suite, so the challenger has to have been through it; `name`: what the
+    champion is called."""
+    report = challenger.report
+    if suite and report.regression is None:
+        return _keep("its evaluation did not run the regression suite")
+    failed = [case.name for case in report.regression.cases if not case.tuned] if report.regression else []
+    if failed:
+        named = ", ".join(failed[:_NAMED]) + (" and others" if len(failed) > _NAMED else "")
+        checks = "a check" if len(failed) == 1 else f"{len(failed)} checks"
+        return _keep(f"{checks} of the regression suite failed ({named})")
+    if champion is None:
+        if report.verdict.kind == "better":
+            return Decision(
+                True, f"Promoted: nothing was in production, and against its base: {report.verdict.sentence}"
+            )
+        return _keep(f"it is not shown to be better than its base ({report.verdict.sentence})")
+    if why := _incomparable(challenger, champion):
+        return _keep(why)
+    return _compared(challenger, champion, name)
+
+
+def _incomparable(challenger: Evaluation, champion: Evaluation) -> str:
+    """Why two evaluations cannot be compared; '' where they can."""
+    one, other = challenger.report, champion.report
+    if one.held_out != other.held_out or one.split != other.split or set(challenger.scores) != set(champion.scores):
+        return "the two were not evaluated on the same held-out rows"
+    if one.verdict.metric != other.verdict.metric or one.verdict.metric not in one.metrics:
+        return "the two were not evaluated by the same metric"
+    if one.most_tokens != other.most_tokens:
+        return "the two were not evaluated with answers of the same length"
+    if not challenger.scores:
+        return "there are no held-out rows to compare them on"
+    return ""
+
+
+def _compared(challenger: Evaluation, champion: Evaluation, name: str) -> Decision:
+    lead = challenger.report.metrics[challenger.report.verdict.metric]
+    keys = sorted(challenger.scores)
+    before, after = (_Rows(np.array([one.scores[key] for key in keys], np.float64)) for one in (champion, challenger))
+    found = verdict(before, after, lead.title, lead.higher)
+    told = f"better on {found.wins}, worse on {found.losses} of {found.rows:,} held-out answers by {lead.title}"
+    if found.kind == "better":
+        return Decision(True, f"Promoted: better than {name} ({told}).")
+    if found.kind == "worse":
+        return _keep(f"it is worse than {name} ({told})")
+    if found.kind == "same":
+        return _keep(f"it did as well as {name} on each of {found.rows:,} held-out answers")
+    return _keep(f"it is not shown to be better than {name} ({told})")
+
+
+def _keep(why: str) -> Decision:
+    return Decision(False, f"Kept what was there: {why}.")

@@ -1,0 +1,110 @@
+"""Alerts sent to a URL that the user set, and to no other: figures and names only, never a text, a prompt or a key.
+
+On a thread of its own with a short time-out, no redirect followed and the answer not read, so that nobody waits for it.
+What it leaves out: trying again. What became of a message stands with its alert.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+from storage.database import Database
+from storage.serving_records import Alert
+from storage.watches import note_delivery
+from studio.errors import BadInput, StudioError
+
+_SECONDS = 5.0
+_LONGEST_URL = 2000
+_AT_ONCE = threading.BoundedSemaphore(8)
+_log = logging.getLogger(__name__)
+_ON_THE_WAY: dict[int, threading.Thread] = {}
+
+
+def checked_url(url: str) -> str:
+    """A URL that can be sent to, without white space around it; '' stays ''. Raises BadInput."""
+    url = url.strip()
+    if not url:
+        return ""
+    told = "The webhook has to be a URL such as https://example.org/alerts, without a user name or password in it."
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise BadInput(told) from None
+    odd = any(ord(letter) <= 32 or ord(letter) > 126 for letter in url)
+    if not sound or odd or len(url) > _LONGEST_URL or "@" in parts.netloc:
+        raise BadInput(told)
+    return url
+
+
+def message(project: str, alert: Alert) -> dict[str, object]:
+    """What is sent of an alert."""
+    return {
+        "project": project,
+        "alert": alert.kind,
+        "value": alert.value,
+        "threshold": alert.threshold,
+        "at": alert.created_at.isoformat(timespec="seconds"),
+    }
+
+
+def send(db: Database, url: str, project: str, alert: Alert) -> None:
+    """Send an alert; at once back. More than eight at the same time are not sent, and that is noted."""
+    thread = threading.Thread(target=_send, args=(db, url, message(project, alert), alert.number), daemon=True)
+    _ON_THE_WAY[alert.number] = thread
+    thread.start()
+
+
+def wait_for_delivery(alert: Alert) -> None:
+    """Wait until an alert's message was sent or given up: some seconds at the most."""
+    if thread := _ON_THE_WAY.get(alert.number):
+        thread.join(3 * _SECONDS)
+
+
+def _send(db: Database, url: str, said: dict[str, object], number: int) -> None:
+    if not _AT_ONCE.acquire(blocking=False):
+        outcome = "not sent: eight others were on their way"
+    else:
+        try:
+            outcome = post(url, said)
+        finally:
+            _AT_ONCE.release()
+    try:
+        note_delivery(db, number, outcome)
+    except StudioError as error:  # the app is closing, or the disk is full: the alert itself is kept
+        _log.warning("What became of an alert's message cannot be noted: %s", error)
+    finally:
+        _ON_THE_WAY.pop(number, None)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **named: Any) -> None:
+        """Never: the user named one address."""
+        return None
+
+
+def post(url: str, said: dict[str, object], seconds: float = _SECONDS) -> str:
+    """Send a JSON object; what became of it, in words."""
+    request = urllib.request.Request(  # noqa: S310 (checked_url: http and https alone)
+        checked_url(url),
+        data=json.dumps(said, ensure_ascii=True).encode("ascii"),
+        headers={"Content-Type": "application/json", "User-Agent": "sft-studio"},
+        method="POST",
+    )
+    opener = urllib.request.build_opener(_NoRedirect)
+    try:
+        with opener.open(request, timeout=seconds) as answer:
+            return f"sent ({answer.status})"
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"refused ({error.code})"
+    except (OSError, HTTPException, ValueError) as error:
+        why = getattr(error, "reason", None) or error
+        return f"failed: {type(why).__name__ if isinstance(why, BaseException) else str(why)[:100]}"

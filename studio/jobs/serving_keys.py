@@ -1,0 +1,102 @@
+"""API keys of the servers: made, listed, revoked. A key is shown once, when it is made; only its hash is kept.
+
+What it leaves out: who checks them (studio.serving.keys), and accounts of people, who are something else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from studio.contract.serving import KEYS_FILE, Key, Keys, hash_of, read_keys, write_keys
+from studio.errors import BadInput, DiskFull, NotFound
+from studio.settings import Workspace
+
+_PREFIX = "sft-"
+_BYTES = 32
+_MOST_KEYS = 10_000
+_MOST_DAYS = 36_500
+
+
+def keys_file(workspace: Workspace) -> Path:
+    """Where the keys of all servers of a workspace lie."""
+    return workspace.root / "serving" / KEYS_FILE
+
+
+def add_key(
+    workspace: Workspace,
+    name: str,
+    models: Sequence[str] = (),
+    days: float | None = None,
+    a_minute: int | None = None,
+) -> tuple[str, Key]:
+    """A new key and its record; running servers know it within a second. The key itself is kept nowhere.
+
+    `models`: the names that it may ask for, none = all; `days` until it expires. Raises BadInput, DiskFull.
+    """
+    if days is not None and not 0 < days <= _MOST_DAYS:
+        raise BadInput(f"A key is good for more than 0 and at most {_MOST_DAYS:,} days.")
+    token, now = _PREFIX + secrets.token_urlsafe(_BYTES), datetime.now(UTC).replace(microsecond=0)
+    fields = {
+        "id": f"key-{secrets.token_hex(4)}",
+        "name": name.strip(),
+        "hash": hash_of(token),
+        "models": tuple(models),
+        "a_minute": a_minute,
+        "created": now,
+        "expires": None if days is None else now + timedelta(days=days),
+    }
+    try:
+        made = Key.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"This {first['loc'][0]} of a key cannot be used: {first['msg']}.") from None
+    with _changing(workspace) as keys:
+        if len(keys) >= _MOST_KEYS:
+            raise BadInput(f"There are {_MOST_KEYS:,} keys already: use one key for more than one client.")
+        keys.append(made)
+    return token, made
+
+
+def list_keys(workspace: Workspace) -> list[Key]:
+    """All keys that were ever made, oldest first. Raises BadSpec for a damaged file."""
+    return list(read_keys(keys_file(workspace)).keys)
+
+
+def revoke_key(workspace: Workspace, key: str) -> Key:
+    """End a key, by its id or its name where only one that works has it. Raises NotFound, BadInput, DiskFull."""
+    with _changing(workspace) as keys:
+        living = [one for one in keys if one.revoked is None]
+        found = [one for one in living if one.id == key] or [one for one in living if one.name == key]
+        if not found:
+            raise NotFound(f"There is no key '{key[:100]}' that works: `key list` shows them.")
+        if len(found) > 1:
+            raise BadInput(f"{len(found)} keys have the name '{key[:100]}': give the id of one; `key list` shows them.")
+        ended = found[0].model_copy(update={"revoked": datetime.now(UTC).replace(microsecond=0)})
+        keys[keys.index(found[0])] = ended
+    return ended
+
+
+@contextmanager
+def _changing(workspace: Workspace) -> Iterator[list[Key]]:
+    """The keys, to be changed by nobody else meanwhile; written when the block ends well."""
+    path = keys_file(workspace)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path.with_name(".keys.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DiskFull(f"{path.parent} cannot be written ({error.strerror or error}): make room.") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        keys = list(read_keys(path).keys)
+        yield keys
+        write_keys(path, Keys(keys=tuple(keys)))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,176 @@
+"""One server from its spec to its end: port, model, names, HTTP, and a drain when it is told to stop.
+
+What it leaves out: the process around it (__main__.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from studio.contract.events import EventWriter
+from studio.contract.serving import ServeSpec, is_own_machine
+from studio.errors import BadSpec
+from studio.inference.engine import Engine
+from studio.inference.watch import Owner
+from studio.models.loading import load_base
+from studio.serving.app import House, build_app
+from studio.serving.gate import Doors
+from studio.serving.keys import KeyRing
+from studio.serving.log import TrafficLog
+from studio.serving.metrics import Metrics
+from studio.serving.names import NameTable
+from studio.serving.scheduler import Delivery, Scheduler
+
+_LOOK_SECONDS = 0.25
+_CANCEL_SECONDS = 3
+
+
+def serve(folder: Path, spec: ServeSpec, events: EventWriter) -> None:
+    """Serve until a signal. Raises StudioError for what cannot be started."""
+    keys = KeyRing(spec.keys)
+    if not is_own_machine(spec.host) and not keys.needed:
+        raise BadSpec(f"{spec.host} is open to others, so requests need keys: `python -m studio key add NAME` first.")
+    with listen(spec) as listener:
+        base = load_base(spec.models, spec.base_model, spec.device, spec.dtype)
+        server = Server(folder, spec, events, keys, Engine(base, spec.runs, spec.models), listener)
+        server.run(sockets=[listener])
+
+
+def listen(spec: ServeSpec) -> socket.socket:
+    """A socket bound to the spec's host and port. Raises BadSpec."""
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(
+            spec.host, spec.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, number)
+    except OSError:
+        raise BadSpec(f"There is no address '{spec.host}' on this machine: use 127.0.0.1.") from None
+    if os.name == "posix":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        words = f"Port {spec.port} of {spec.host} cannot be used ({error.strerror or error})"
+        raise BadSpec(f"{words}: choose another one, or 0 for any free port.") from None
+    return listener
+
+
+class Server(uvicorn.Server):
+    """uvicorn that tells when it is ready, takes over changed names, and drains before it ends."""
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: ServeSpec,
+        events: EventWriter,
+        keys: KeyRing,
+        engine: Engine,
+        listener: socket.socket,
+    ) -> None:
+        self._spec = spec
+        self._events = events
+        self._engine = engine
+        self._port = int(listener.getsockname()[1])
+        self._owner = Owner(spec.owner)
+        self._lock = threading.Lock()
+        self._stop_at: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._scheduler = Scheduler(engine, spec.batch_rows, spec.queue_limit, self._hand, spec.most_prompt_tokens)
+        self._names = NameTable(folder, lambda run: self._scheduler.load(run).result(), self._warn)
+        self._doors = Doors()
+        figures = Metrics(lambda: self._scheduler.active, lambda: self._scheduler.waiting)
+        self._log = TrafficLog(folder, spec.keep_texts, figures.lost.inc)
+        device = str(engine.base.device)
+        house = House(
+            spec, self._scheduler, self._names, keys, self._log, figures, self._doors, engine.base.name, device
+        )
+        super().__init__(
+            uvicorn.Config(
+                build_app(house), log_level="warning", access_log=False, lifespan="off", server_header=False,
+                timeout_graceful_shutdown=_CANCEL_SECONDS, timeout_keep_alive=30, ws="none",
+            )
+        )  # fmt: skip
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until the drain is over."""
+        try:
+            self._names.start()
+            threading.Thread(target=self._look, name="names", daemon=True).start()
+            super().run(sockets=sockets)
+        finally:
+            self._scheduler.close()
+            self._log.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn; then tell where."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets=sockets)
+        self._tell()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Only flags: the first signal begins to drain, the second one ends at once."""
+        again = self._stop_at is not None
+        self._doors.draining = True
+        self._stop_at = time.monotonic() if again else time.monotonic() + self._spec.drain_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        """See uvicorn: asked ten times a second whether to end."""
+        if self._stop_at is None and self._owner.gone:
+            self.handle_exit(0, None)
+        if self._stop_at is not None and (not self._doors.busy or time.monotonic() >= self._stop_at):
+            left = self._doors.busy
+            self._write(state="stopping", message=f"{left} requests are broken off" if left else "Ending")
+            self._scheduler.close(timeout=0)
+            return True
+        return await super().on_tick(counter)
+
+    def _look(self) -> None:
+        while not self._doors.draining:
+            time.sleep(_LOOK_SECONDS)
+            try:
+                if self._names.look():
+                    self._tell()
+            except Exception as error:
+                # A table that cannot be taken over must not end the looking out for the next one.
+                print(f"{type(error).__name__}: {error}", file=sys.stderr)
+
+    def _hand(self, items: Sequence[Delivery]) -> None:
+        """From the scheduler's thread: what came of a step goes to its requests at once, in their loop."""
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(_deliver, items)
+        except RuntimeError:  # the loop has ended, and with it all clients
+            for ticket, _ in items:
+                ticket.cancel()
+
+    def _tell(self) -> None:
+        base = self._engine.base
+        names = self._names.names
+        self._write(
+            state="ready", message=f"Serving on {self._spec.host}:{self._port}", host=self._spec.host, port=self._port,
+            names=names, base=base.name, base_hash=base.weights_hash, device=str(base.device),
+        )  # fmt: skip
+
+    def _warn(self, words: str) -> None:
+        with self._lock:
+            self._events.write("warning", message=words)
+
+    def _write(self, **data: object) -> None:
+        with self._lock:
+            self._events.write("state", **data)
+
+
+def _deliver(items: Sequence[Delivery]) -> None:
+    for ticket, item in items:
+        ticket.take(ticket, item)

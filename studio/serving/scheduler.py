@@ -1,0 +1,241 @@
+"""Requests of all clients brought together: the one thread that uses the engine; each row joins what already runs.
+
+What it leaves out: HTTP, keys and limits but that of the queue (app.py, gate.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import torch
+
+from studio.errors import JobFailed, StudioError
+from studio.inference.engine import Engine
+from studio.inference.request import Delta, GenerationRequest, NoMemory, PromptRefused
+from studio.inference.running import Running
+from studio.inference.served import Served
+
+Item = Delta | StudioError
+Delivery = tuple["Ticket", Item]
+
+_REST_SECONDS = 0.5
+_NO_MEMORY = "The device has no memory left for these answers: ask for fewer or shorter ones."
+
+
+class QueueFull(StudioError):
+    """Too many rows wait; `seconds`: when it is worth asking again."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many requests are waiting for this server: ask again in {seconds} seconds.")
+        self.seconds = seconds
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A row on its way. `take` gets its pieces, in the loop of whoever asked; `index`: which answer of its request."""
+
+    request: GenerationRequest
+    take: Callable[[Ticket, Item], None]
+    index: int = 0
+    cancelled: bool = False
+    ended: bool = False
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more: its row stops at the next token."""
+        self.cancelled = True
+
+
+@dataclass(eq=False)
+class _Load:
+    """Weights to be in memory before a name points to them."""
+
+    run: str
+    future: Future[None] = field(default_factory=Future)
+
+
+class Scheduler:
+    """Runs `engine` in a thread of its own: at most `rows` answers of one model at once, `limit` rows waiting, prompts
+    of at most `most_prompt` tokens (0: what the model holds).
+
+    `hand` is given what came of a step, all rows together, from that thread; it must not block or raise.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        rows: int,
+        limit: int,
+        hand: Callable[[Sequence[Delivery]], None],
+        most_prompt: int = 0,
+    ) -> None:
+        self._engine = engine
+        self._rows = rows
+        self._limit = limit
+        self._hand = hand
+        self._most_prompt = most_prompt
+        self._inbox: queue.SimpleQueue[Ticket | _Load | None] = queue.SimpleQueue()
+        self._tickets: dict[int, Ticket] = {}
+        self._models: dict[Served, Running] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._seconds = 1.0
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Rows that have not begun."""
+        return self._waiting + sum(running.waiting for running in list(self._models.values()))
+
+    @property
+    def active(self) -> int:
+        """Rows that are written or wait."""
+        return self._waiting + len(self._tickets)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread lives."""
+        return self._thread.is_alive()
+
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """Queue the rows of a request, all or none. Raises QueueFull, JobFailed (it is ending)."""
+        if self._closing or not self.alive:
+            raise JobFailed("The server is ending: ask again in a moment.")
+        with self._lock:
+            if self.active + len(tickets) > self._rows + self._limit:
+                raise QueueFull(self.patience())
+            self._waiting += len(tickets)
+        for ticket in tickets:
+            self._inbox.put(ticket)
+
+    def patience(self) -> int:
+        """Seconds after which a refused client may find room, by how long answers took of late."""
+        return max(1, min(60, round(self.waiting / self._rows * self._seconds)))
+
+    def load(self, run: str) -> Future[None]:
+        """Bring a run's weights into memory, between two steps. The future raises BadInput, NotFound."""
+        load = _Load(run)
+        self._inbox.put(load)
+        return load.future
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End the rows that are written, refuse those that wait, and end the thread."""
+        self._closing = True
+        self._inbox.put(None)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._closing:
+            try:
+                self._take_in()
+                self._step()
+            except Exception:
+                # The thread must outlive whatever one step does to it; the log keeps the traceback.
+                traceback.print_exc()
+                self._refuse_all(JobFailed("The engine failed at this answer; the server's log says more."))
+        self._refuse_all(JobFailed("The server is ending: ask again in a moment."))
+
+    def _take_in(self) -> None:
+        """What came meanwhile; waits for something where no row is written."""
+        block = not self._models
+        while True:
+            try:
+                one = self._inbox.get(timeout=_REST_SECONDS) if block else self._inbox.get_nowait()
+            except queue.Empty:
+                if block:
+                    self._engine.rest()
+                return
+            block = False
+            if isinstance(one, _Load):
+                self._load(one)
+            elif one is not None:
+                self._admit(one)
+
+    def _load(self, load: _Load) -> None:
+        try:
+            self._engine.load_run(load.run)
+        except Exception as error:
+            if not isinstance(error, StudioError):
+                traceback.print_exc()
+                error = JobFailed(f"Run '{load.run}' cannot be loaded; the server's log says why.")
+            load.future.set_exception(error)
+        else:
+            load.future.set_result(None)
+
+    def _admit(self, ticket: Ticket) -> None:
+        with self._lock:
+            self._waiting -= 1
+        if ticket.cancelled:
+            self._give([(ticket, JobFailed("The client has gone."))])
+            return
+        try:
+            prepared = self._engine.prepare(ticket.request)
+            if 0 < self._most_prompt < len(prepared.ids):
+                raise PromptRefused(
+                    f"The prompt has {len(prepared.ids)} tokens, but this server takes at most {self._most_prompt}: "
+                    "shorten it."
+                )
+        except StudioError as error:
+            self._give([(ticket, error)])
+            return
+        except Exception:
+            traceback.print_exc()
+            self._give([(ticket, JobFailed("The engine failed at this prompt; the server's log says more."))])
+            return
+        running = self._models.get(prepared.served)
+        if running is None:
+            running = self._models[prepared.served] = self._engine.running(prepared.served, self._rows)
+        number = next(self._numbers)
+        self._tickets[number] = ticket
+        running.add(number, prepared)
+
+    def _step(self) -> None:
+        for served, running in list(self._models.items()):
+            gone = [row for row in running.rows if self._tickets[row].cancelled]
+            deltas = running.drop(gone) if gone else []
+            try:
+                deltas += running.turn() if running.busy else []
+            except torch.OutOfMemoryError:
+                self._fail(served, NoMemory(_NO_MEMORY))
+                return
+            self._give([(self._tickets[delta.row], delta) for delta in deltas])
+            for delta in deltas:
+                if delta.done:
+                    self._seconds += 0.05 * (delta.done.seconds - self._seconds)
+                    del self._tickets[delta.row]
+            if not running.busy:
+                del self._models[served]
+            if any(delta.done for delta in deltas):
+                self._engine.trim(set().union(*(one.slots for one in self._models.values())))
+
+    def _give(self, items: Sequence[Delivery]) -> None:
+        for ticket, item in items:
+            ticket.ended = isinstance(item, StudioError) or item.done is not None
+        if items:
+            self._hand(items)
+
+    def _fail(self, served: Served, error: StudioError) -> None:
+        rows = self._models.pop(served).rows
+        self._give([(self._tickets.pop(row), error) for row in rows])
+
+    def _refuse_all(self, error: StudioError) -> None:
+        for served in list(self._models):
+            self._fail(served, error)
+        self._give([(ticket, error) for ticket in self._tickets.values()])
+        self._tickets.clear()
+        while not self._inbox.empty():
+            one = self._inbox.get()
+            if isinstance(one, _Load):
+                one.future.set_exception(error)
+            elif one is not None:
+                with self._lock:
+                    self._waiting -= 1
+                self._give([(one, error)])
