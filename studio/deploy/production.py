@@ -114,8 +114,8 @@ def names(db: Database, workspace: Workspace) -> dict[str, dict[str, str]]:
 
 
 def write_names(db: Database, workspace: Workspace) -> Path:
-    """Write the names for servers to be started where they have changed, and put them in place in those at work; also to
-    be called now and then, as projects are renamed and archived. Raises DiskFull."""
+    """Write the names for servers to be started where they have changed, and put them in place in those at work; also
+    to be called now and then, as projects are renamed and archived. Raises DiskFull."""
     file = workspace.root / "serving" / NAMES_FILE
     with _WRITING:
         found = names(db, workspace)
