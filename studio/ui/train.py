@@ -78,8 +78,8 @@ class _Parts:
 def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     """Lay the tab out and wire it."""
     parts = _layout()
+    look = _wire_run(studio, frame, tab, parts)  # first: a page sends its events in this order, one after the other
     _wire_plan(studio, frame, tab, parts)
-    look = _wire_run(studio, frame, tab, parts)
     used = build_sweep(studio, frame, tab, Asked(parts.wanted, swept))
     build_curve(studio, frame, tab, Asked(parts.wanted, swept))
     used.then(look, [frame.project, parts.run, parts.seen], parts.view, **QUICK)

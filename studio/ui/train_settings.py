@@ -66,7 +66,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
 _WORDS = {
     "target_modules": "auto, all-linear, attention, or names of layers",
     "trackers": "wandb, mlflow, trackio, where they are installed; TensorBoard files are always written",
-    "canaries": "made-up codes among the training rows; the evaluation says how many were learnt by heart",
+    "canaries": "made-up codes among the training rows; an evaluation says how many were learnt by heart",
 }
 
 NAMES: tuple[str, ...] = tuple(name for names in _GROUPS.values() for name in names)
@@ -122,4 +122,5 @@ def _control(name: str) -> gr.components.Component:
         return gr.Textbox(label=label, value=field.default, lines=lines, info=_WORDS.get(name), min_width=260)
     if name in CHOSEN:  # gr.Number shows 0 where it holds nothing
         return gr.Textbox(label=label, placeholder="chosen for you", max_lines=1, min_width=130)
-    return gr.Number(label=label, value=field.default, precision=0 if field.annotation is int else None, min_width=130)
+    digits = 0 if field.annotation is int else None
+    return gr.Number(label=label, value=field.default, precision=digits, info=_WORDS.get(name), min_width=130)
