@@ -14,8 +14,10 @@ from studio.ui import (
     compare,
     data,
     datasets,
+    deploy,
     evaluate,
     label,
+    monitor,
     people,
     preflight,
     projects,
@@ -54,6 +56,8 @@ TABS = {
     "Train": Tab(train.build, "admin"),
     "Evaluate": Tab(evaluate.build, "admin"),
     "Compare": Tab(compare.build, "annotator", "admin"),
+    "Deploy": Tab(deploy.build, "admin"),
+    "Monitor": Tab(monitor.build, "admin"),
     "People": Tab(people.build, "admin"),
 }
 

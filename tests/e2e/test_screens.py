@@ -25,6 +25,8 @@ TABS = (
     "Train",
     "Evaluate",
     "Compare",
+    "Deploy",
+    "Monitor",
     "People",
 )
 OUT = Path(__file__).parent / "out"

@@ -1,0 +1,101 @@
+"""A retraining as a line of stations with where it stands, its decision as a sentence, and those before it; HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.records import Run
+from studio.deploy.retraining import STEPS, WORDS
+from studio.deploy.rules import Retraining
+from studio.ui.components.html import bar, chip, count, empty, moment, notice, text
+
+NONE = empty(
+    "Never retrained",
+    "Retrain by hand, or switch a rule on. Train the project once by hand first: a retraining takes that run's base "
+    "model and settings.",
+)
+SHORT = {
+    "snapshot": "Snapshot",
+    "preflight": "Preflight",
+    "train": "Train",
+    "evaluate": "Evaluate",
+    "evaluate-champion": "Evaluate production",
+    "decide": "Decide",
+}
+"""What a station is called."""
+
+_KINDS = {"promoted": "good", "kept": "warn", "failed": "bad", "cancelled": "warn"}
+
+
+def retraining_html(found: Retraining | None, run: Run | None) -> str:
+    """The newest retraining; `run`: the one that it trains or trained, None before there is one."""
+    if found is None:
+        return NONE
+    ended = found.ended_at is not None
+    state = WORDS.get(found.step, found.step)
+    reasons = " ".join(found.reasons)
+    head = (
+        f"<h3>Retraining {found.number} {chip(state, _KINDS.get(found.step, 'busy'))}</h3><p class='quiet'>Begun "
+        f"{moment(found.created_at)}: {text(reasons)}{f' It trains run {run.number}.' if run and not ended else ''}</p>"
+    )
+    if ended:
+        said = found.message or state
+        return f"{head}{_line(found, run)}{notice(_KINDS.get(found.step, 'warn'), said)}"
+    since = f"<p class='quiet'>{text(state)} since {moment(found.step_at)}. {text(found.message)}</p>"
+    return f"{head}{_line(found, run)}{_progress(found, run) or since}"
+
+
+def _progress(found: Retraining, run: Run | None) -> str:
+    if found.step != "train" or run is None or not run.steps:
+        return ""
+    return bar(run.step / run.steps, f"Training run {run.number}: step {run.step:,} of {run.steps:,}")
+
+
+def stations(found: Retraining, run: Run | None) -> list[tuple[str, str]]:
+    """Each step with how it stands: done, now, ahead or ended (where a retraining that did not come through ended)."""
+    steps = [step for step in STEPS if step != "evaluate-champion" or found.champion_id]
+    at = _reached(found, run, steps)
+    here = "now" if found.ended_at is None else "ended"
+    return [(step, "done" if place < at else here if place == at else "ahead") for place, step in enumerate(steps)]
+
+
+def _reached(found: Retraining, run: Run | None, steps: Sequence[str]) -> int:
+    """The place of the step that a retraining is at, or ended at as far as its row says; all of them where it was
+    decided."""
+    if found.step in steps:
+        return steps.index(found.step)
+    if found.step == "promoted" or (found.step == "kept" and found.run_id):
+        return len(steps)
+    if not found.snapshot_id:
+        return steps.index("snapshot")
+    if not found.run_id:
+        return steps.index("preflight")
+    return steps.index("evaluate" if run is not None and run.state == "done" else "train")
+
+
+def _line(found: Retraining, run: Run | None) -> str:
+    items = "".join(
+        f'<li class="{how}"{" aria-current=step" if how == "now" else ""}><i></i>'
+        f"<span>{text(SHORT.get(step, step))}</span></li>"
+        for step, how in stations(found, run)
+    )
+    end = ""
+    if found.ended_at is not None:
+        end = f'<li class="end {text(found.step)}"><i></i><span>{text(WORDS.get(found.step, found.step))}</span></li>'
+    return f'<ol class="mon-stations">{items}{end}</ol>'
+
+
+def history_html(before: Sequence[Retraining]) -> str:
+    """The retrainings before the newest, folded."""
+    if not before:
+        return ""
+    rows = "".join(
+        f"<li><b>Retraining {one.number}</b> {chip(WORDS.get(one.step, one.step), _KINDS.get(one.step, ''))} "
+        f"<span class='quiet'>{moment(one.created_at)}: {text(' '.join(one.reasons))}</span><br>"
+        f"{text(one.message)}</li>"
+        for one in before
+    )
+    return (
+        f"<details class='why'><summary>{count(len(before), 'retraining')} before</summary>"
+        f"<ul class='mon-history'>{rows}</ul></details>"
+    )
