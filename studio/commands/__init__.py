@@ -6,7 +6,8 @@ that the app can be opened beside a running command. What they leave out: printi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -31,3 +32,16 @@ def opened(workspace: Workspace) -> Iterator[Database]:
         yield db
     finally:
         db.close()
+
+
+def teller() -> Callable[[float, str], None]:
+    """What shows a job's progress on stderr: a line whenever it has other words to say."""
+    told = ""
+
+    def tell(fraction: float, words: str) -> None:
+        nonlocal told
+        if words != told:
+            told = words
+            print(f"{fraction:.0%} {words}", file=sys.stderr)
+
+    return tell

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 
 from storage.projects import find_project
-from studio.commands import Outcome, opened
+from studio.commands import Outcome, opened, teller
 from studio.contract.evaluation import EvalReport
 from studio.jobs.evaluating import Evaluated, follow_evaluation, start_evaluation
 from studio.jobs.evaluating import leaderboard as boards_of
@@ -22,14 +21,7 @@ def evaluate(workspace: Workspace, flags: Namespace) -> Outcome:
         asked["most_rows"] = flags.rows
     with opened(workspace) as db:
         run = start_evaluation(db, workspace, flags.run, **asked)
-    told = [""]
-
-    def tell(fraction: float, words: str) -> None:
-        if words != told[0]:
-            told[0] = words
-            print(f"{fraction:.0%} {words}", file=sys.stderr)
-
-    report = follow_evaluation(workspace, run, tell)
+    report = follow_evaluation(workspace, run, teller())
     return Outcome(result(report), report.verdict.sentence)
 
 

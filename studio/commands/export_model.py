@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 from storage.runs import get_run
-from studio.commands import Outcome, opened
+from studio.commands import Outcome, opened, teller
 from studio.contract.export import ExportReport, Format
 from studio.data.hub_push import Destination, check_destination
 from studio.data.model_push import push_model
@@ -38,7 +37,7 @@ def export_model(workspace: Workspace, flags: Namespace) -> Outcome:
     with opened(workspace) as db:
         project = "" if source.startswith(BASE) else get_run(db, source).project_id
         start_export(db, workspace, ALONE, source, wanted, None if to_hub else Path(target), **asked)
-    report = follow_export(workspace, source, wanted, _teller())
+    report = follow_export(workspace, source, wanted, teller())
     data = result(report)
     if to_hub:
         with opened(workspace) as db:
@@ -65,14 +64,3 @@ def result(report: ExportReport) -> dict[str, object]:
 def _progress(fraction: float, words: str) -> bool:
     print(f"{fraction:.0%} {words}", file=sys.stderr)
     return True
-
-
-def _teller() -> Callable[[float, str], None]:
-    told = [""]
-
-    def tell(fraction: float, words: str) -> None:
-        if words != told[0]:
-            told[0] = words
-            print(f"{fraction:.0%} {words}", file=sys.stderr)
-
-    return tell

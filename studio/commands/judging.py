@@ -16,7 +16,7 @@ from pathlib import Path
 
 from storage.records import User
 from storage.runs import get_run
-from studio.commands import Outcome, opened
+from studio.commands import Outcome, opened, teller
 from studio.contract.judging import KEY_VARIABLE
 from studio.errors import BadInput
 from studio.jobs.judging import (
@@ -55,14 +55,7 @@ def judge(workspace: Workspace, flags: Namespace) -> Outcome:
         print(_would(found), file=sys.stderr)
         user = User(USER, "admin")
         run = start_judging(db, workspace, user, flags.run, asked, os.environ.get(KEY_VARIABLE, ""))
-    told = [""]
-
-    def tell(fraction: float, words: str) -> None:
-        if words != told[0]:
-            told[0] = words
-            print(f"{fraction:.0%} {words}", file=sys.stderr)
-
-    report = follow_judging(workspace, run, tell)
+    report = follow_judging(workspace, run, teller())
     with opened(workspace) as db:
         agreed = agreement_with_people(db, workspace, get_run(db, run.id), report)
     return Outcome(report_json(report, agreed), f"{report.sentence} {report.stopped}".strip())

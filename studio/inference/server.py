@@ -15,11 +15,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from studio.errors import JobFailed, NotFound, StudioError
 from studio.inference import wire
 from studio.inference.batcher import Batcher, EngineBusy, Item, Ticket
+from studio.inference.bodies import read_body, replayed
 from studio.inference.engine import Engine
 from studio.inference.request import Delta, Finished
 from studio.inference.served import NoClassifier
@@ -216,35 +217,11 @@ class _Gate:
         return len(given) == 1 and hmac.compare_digest(given[0], self._expected)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read(scope, receive)
+        body = await read_body(scope, receive, BODY_LIMIT)
         if body is None:
             too_long = JSONResponse(
                 wire.failure(f"The request is longer than {BODY_LIMIT >> 20} MiB: shorten it."), 413
             )
             await too_long(scope, receive, send)
             return
-        told = False
-
-        async def replay() -> Message:
-            nonlocal told
-            if told:
-                return await receive()
-            told = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._app(scope, replay, send)
-
-
-async def _read(scope: Scope, receive: Receive) -> bytes | None:
-    """The whole body; None when it is longer than BODY_LIMIT."""
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if not declared.isdigit() or int(declared[:20]) > BODY_LIMIT:
-        return None
-    body = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > BODY_LIMIT:
-            return None
-        if not message.get("more_body", False):
-            return body
+        await self._app(scope, replayed(body, receive), send)

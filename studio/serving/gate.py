@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from studio.contract.serving import Key, ServeSpec, is_own_machine
 from studio.contract.traffic import ServedRequest
+from studio.inference.bodies import read_body, replayed
 from studio.serving.keys import KeyRing, Pace
 from studio.serving.told import failure, new_id
 
@@ -117,7 +118,7 @@ class Gate:
         """Read the whole body before anything else sees the request."""
         try:
             async with asyncio.timeout(_BODY_SECONDS):
-                body = await self._read(scope, receive)
+                body = await read_body(scope, receive, self._spec.body_limit)
         except TimeoutError:
             late = failure(f"The request did not arrive within {_BODY_SECONDS} seconds: send it again.", code="timeout")
             await self._noted(408, late, scope[KEY])(scope, receive, send)
@@ -126,32 +127,7 @@ class Gate:
             words = f"The request is longer than {self._spec.body_limit:,} bytes: shorten it."
             await self._noted(413, failure(words, code="too_long"), scope[KEY])(scope, receive, send)
             return
-        told = False
-
-        async def replay() -> Message:
-            nonlocal told
-            if told:
-                return await receive()
-            told = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._app(scope, replay, send)
-
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; None when it is too long."""
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not declared.isdigit() or int(declared[:20]) > self._spec.body_limit:
-            return None
-        parts, length = [], 0
-        while True:
-            message = await receive()
-            part = message.get("body", b"")
-            parts.append(part)
-            length += len(part)
-            if length > self._spec.body_limit:
-                return None
-            if not message.get("more_body", False):
-                return b"".join(parts)
+        await self._app(scope, replayed(body, receive), send)
 
 
 def _from_here(scope: Scope) -> bool:

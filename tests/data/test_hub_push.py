@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,8 +61,8 @@ class _Url(str):
         return made
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
+def fake_hub(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    """A Hub that is a list of files, in the real one's place."""
     import huggingface_hub
 
     api = FakeApi()
@@ -75,7 +74,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     monkeypatch.setattr(huggingface_hub, "HfApi", make)
     monkeypatch.setattr(hub_push, "is_offline", lambda: False)
     monkeypatch.setattr(hub_push, "reachable", lambda: True)
-    yield api
+    return api
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    return fake_hub(monkeypatch)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from storage.records import Run, User
 from storage.runs import create_run, take_up_events
 from studio.commands.export_model import export_model
 from studio.contract.export import ExportReport
-from studio.data import hub_push
 from studio.data.hub_push import Destination
 from studio.data.model_push import push_model
 from studio.data.snapshots import freeze
@@ -28,7 +26,7 @@ from studio.jobs.exporting_model import cancel_export, folder_of, follow_export,
 from studio.jobs.runs import get_run
 from studio.settings import Workspace
 from tests import tiny
-from tests.data.test_hub_push import FakeApi
+from tests.data.test_hub_push import FakeApi, fake_hub
 from tests.export.made import House, lora_run
 from tests.labeling.samples import put_examples
 
@@ -120,20 +118,9 @@ def test_the_command_gives_one_object(
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
+def hub(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     """A Hub that is a list of files."""
-    import huggingface_hub
-
-    api = FakeApi()
-
-    def make(token: str | None = None) -> FakeApi:
-        api.token = token
-        return api
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", make)
-    monkeypatch.setattr(hub_push, "is_offline", lambda: False)
-    monkeypatch.setattr(hub_push, "reachable", lambda: True)
-    yield api
+    return fake_hub(monkeypatch)
 
 
 def exported(folder: Path) -> ExportReport:

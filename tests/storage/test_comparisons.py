@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-import storage.database
 from storage import comparisons
 from storage.database import Database, check_integrity, connect, schema_version
 from storage.projects import create_project, find_project, update_settings
 from storage.records import Comparison, Project, Settings, Side, Turn
 from studio.errors import BadInput, NotFound
 from studio.settings import Workspace
+from tests.storage.older import make_older
 
 SIDES = (Side("", "Base", "base", "a"), Side("r1", "Run 1", "run", "b"), Side("r2", "Run 2", "run", "c"))
 
@@ -33,15 +32,7 @@ def cast(db: Database, of: Comparison, user: str, left: int, right: int, choice:
 def test_a_workspace_of_the_version_before_is_brought_up(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    older = tmp_path / "older"
-    older.mkdir()
-    for file in sorted(storage.database.MIGRATIONS.glob("000[123]_*.sql")):
-        shutil.copy(file, older)
-    monkeypatch.setattr(storage.database, "MIGRATIONS", older)
-    db = connect(workspace.database, workspace.backups)
-    create_project(db, "Kept")
-    db.close()
-    monkeypatch.undo()
+    make_older(workspace, tmp_path, 3, monkeypatch)
     db = connect(workspace.database, workspace.backups)
     assert schema_version(db) >= 4 and find_project(db, "Kept").settings.votes_to == "review"
     made = add(db, find_project(db, "Kept"))

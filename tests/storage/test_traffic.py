@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-import storage.database
 from storage import traffic
 from storage.database import Database, check_integrity, connect, schema_version
-from storage.projects import create_project, find_project
+from storage.projects import find_project
 from storage.records import Turn
 from storage.serving_records import NewFeedback, NewRequest
 from studio.settings import Workspace
+from tests.storage.older import make_older
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -41,15 +40,7 @@ def rate(db: Database, request_id: str, rating: int, seconds: float = 100) -> in
 def test_a_workspace_of_the_version_before_is_brought_up(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    older = tmp_path / "older"
-    older.mkdir()
-    for file in sorted(storage.database.MIGRATIONS.glob("000[1234]_*.sql")):
-        shutil.copy(file, older)
-    monkeypatch.setattr(storage.database, "MIGRATIONS", older)
-    db = connect(workspace.database, workspace.backups)
-    create_project(db, "Kept")
-    db.close()
-    monkeypatch.undo()
+    make_older(workspace, tmp_path, 4, monkeypatch)
     db = connect(workspace.database, workspace.backups)
     assert schema_version(db) >= 5 and find_project(db, "Kept")
     assert add(db, request(1, 0)) == 1 and check_integrity(db)["requests"] == 1
