@@ -1,13 +1,13 @@
 """The shelf of adapters that share the base's own batch: found by run id, checked, loaded once, replaced when changed.
 
-Those are LoRA without DoRA, whose layers are told through `rows` which row of a batch uses which adapter, and prompt
-tuning, which is a few vectors in front of a row. What it leaves out: all other methods (others.py).
+Those are LoRA without DoRA, whose layers ask `mixture` which row of a batch uses which adapter, and prompt tuning: a
+few vectors in front of a row. What it leaves out: the products (stacked.py) and all other methods (others.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,10 @@ from studio.errors import BadInput
 from studio.inference.configs import read_adapter_config
 from studio.inference.places import Place, Stamp, check_base, find
 from studio.inference.reading import tokenizer_of
+from studio.inference.stacked import BASE, Mixture
 from studio.models.answers import stop_ids
 from studio.models.hashes import ADAPTER_WEIGHTS
 from studio.models.loading import LoadedBase
-
-BASE = "__base__"
-"""peft's name for a row without adapter."""
 
 PROMPT_WEIGHTS = "prompt_embeddings"
 """peft's name for the vectors of prompt tuning."""
@@ -58,7 +56,7 @@ class AdapterShelf:
     """Adapters of a base in memory, at most `keep` of them after `trim`. Not for use by several threads at once."""
 
     def __init__(self, base: LoadedBase, runs: Path, keep: int = 32) -> None:
-        self.rows: Sequence[str] | None = None
+        self.mixture = Mixture()
         self._model = base.model
         self._base = base
         self._runs = runs
@@ -115,6 +113,7 @@ class AdapterShelf:
         unused = [slot for slot in self._stale if slot not in held]
         while self._peft is not None and unused and len(self._stale) > spare:
             self._stale.remove(slot := unused.pop(0))
+            self.mixture.forget(slot)
             self._peft.delete_adapter(slot)
 
     def _load(self, place: Place, config: PeftConfig | None, content: bytes) -> tuple[str, torch.Tensor | None]:
@@ -165,12 +164,7 @@ class AdapterShelf:
         for layer in layers:
             if id(layer) not in self._hooked:
                 self._hooked.add(id(layer))
-                layer.register_forward_pre_hook(self._name_rows, with_kwargs=True)
-
-    def _name_rows(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        # PeftModel.forward does the same, but walks over all modules at every token to set and remove its hooks.
-        kwargs["adapter_names"] = self.rows if self.rows is not None else [BASE] * len(args[0])
-        return args, kwargs
+                self.mixture.take_over(layer)
 
 
 def read_weights(place: Place) -> tuple[bytes, str]:

@@ -18,13 +18,14 @@ from jinja2 import TemplateError
 
 from studio.contract.spec import EngineSpec
 from studio.inference.adapters import BASE, AdapterShelf, shares_batch
+from studio.inference.aside import lay_aside
 from studio.inference.configs import read_adapter_config
 from studio.inference.decode import Through
 from studio.inference.guide import json_guide
 from studio.inference.others import Others
 from studio.inference.places import available, find
 from studio.inference.reading import plain_prompt, read_prompt
-from studio.inference.request import Delta, Finished, GenerationRequest, NoMemory, PromptRefused
+from studio.inference.request import Delta, Finished, GenerationRequest, NoMemory, PromptRefused, answer_limit
 from studio.inference.running import Prepared, Running
 from studio.inference.served import NoClassifier, Served, serve
 from studio.inference.skinny import speed_up
@@ -55,8 +56,11 @@ class Engine:
     def __init__(self, base: LoadedBase, runs: Path, models: Path | None = None) -> None:
         self.base = base
         self.runs = runs
+        models = models or runs.parent / "models"
         self.fast_rows = speed_up(base.model)
-        self.others = Others(base, models or runs.parent / "models")  # before the shelf puts layers into the base
+        if self.fast_rows:
+            lay_aside(base.model, models)
+        self.others = Others(base, models)  # before the shelf puts layers into the base
         self.adapters = AdapterShelf(base, runs)
         self.shared = serve(base)
 
@@ -90,7 +94,8 @@ class Engine:
             raise PromptRefused(f"{what}: {error}.") from None
         if not ids:
             raise PromptRefused("The prompt is empty: write a message.")
-        limit = _limit(served, len(ids) + (0 if source.prefix is None else len(source.prefix)), request.max_tokens)
+        tokens = len(ids) + (0 if source.prefix is None else len(source.prefix))
+        limit = answer_limit(served.context, tokens, request.max_tokens, served.family == "causal")
         names = (request.adapter, source.hash, source.whole)
         told = (source.ends, source.tokenizer, source.slot, source.prefix)
         guide = None if request.form is None else json_guide(served, request.form, source.ends)
@@ -185,11 +190,11 @@ class Engine:
 
     def _forward(self, slots: Sequence[str], inputs: dict[str, Any]) -> Any:
         # Set at every step, because two generators of one engine may take turns.
-        self.adapters.rows = slots
+        self.adapters.mixture.give(slots)
         return self.base.model(**inputs)
 
     def _embed(self, slots: Sequence[str], ids: torch.Tensor) -> torch.Tensor:
-        self.adapters.rows = slots
+        self.adapters.mixture.give(slots)
         embedded: torch.Tensor = self.base.model.get_input_embeddings()(ids)
         return embedded
 
@@ -202,17 +207,3 @@ def _read(served: Served, request: GenerationRequest, tokenizer: Any) -> list[in
     if request.prompt is None:
         return read_prompt(served, request.messages, tokenizer)
     return plain_prompt(served, request.prompt, tokenizer)
-
-
-def _limit(served: Served, prompt: int, asked: int) -> int:
-    """Tokens that an answer to a prompt of so many tokens may have. Raises BadInput where there is no room for any."""
-    context = served.context
-    if context is None:
-        return asked
-    causal = served.family == "causal"
-    room = context - prompt if causal else context
-    if room < 1 or prompt > context:
-        raise PromptRefused(
-            f"The prompt has {prompt} tokens, but this model's context window holds {context}: shorten it."
-        )
-    return min(room, asked)

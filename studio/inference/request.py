@@ -84,3 +84,16 @@ class Delta:
     text: str
     done: Finished | None = None
     scores: tuple[TokenScore, ...] = ()
+
+
+def answer_limit(context: int | None, prompt: int, asked: int, causal: bool = True) -> int:
+    """Tokens that an answer to a prompt of so many tokens may have, in a window of `context` that a causal model's
+    prompt and answer share. Raises PromptRefused where there is no room for any."""
+    if context is None:
+        return asked
+    room = context - prompt if causal else context
+    if room < 1 or prompt > context:
+        raise PromptRefused(
+            f"The prompt has {prompt} tokens, but this model's context window holds {context}: shorten it."
+        )
+    return min(room, asked)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 import torch
 
@@ -20,7 +21,7 @@ from studio.inference.guide import Guide
 from studio.inference.request import Delta, Finished, FinishReason, GenerationRequest, TokenScore
 from studio.inference.seq2seq import Seq2SeqDecoder
 from studio.inference.served import Served
-from studio.inference.text import AnswerText
+from studio.inference.text import AnswerText, token_text, within
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,13 @@ class _Answer:
     logprob: float = 0.0
     scores: list[TokenScore] = field(default_factory=list)
 
+
+_AT_ONCE = {"cpu": 512}
+_AT_ONCE_ELSEWHERE = 8192
+"""Prompt positions that are read together: more are no faster, and nobody's first token should wait for all."""
+
+_JOINABLE: WeakSet[Served] = WeakSet()
+"""Models whose batches were seen to let rows join; others read all prompts of a batch at once."""
 
 _SPARE = 8
 """Rows that have ended stay in their batch until they are one in so many: each leave and each join copies its cache."""
@@ -170,15 +178,33 @@ class Running:
         room = self._batch.room(self._most, len(self._waiting))
         if not room:
             return self._step(self._batch)
-        joining, self._waiting = self._waiting[:room], self._waiting[room:]
+        joining = self._joining(room)
+        self._waiting = [answer for answer in self._waiting if answer not in joining]
         for answer in joining:
             answer.started = time.monotonic()
         if self._served.family == "encoder":
             return self._labels(joining)
         fresh = _Batch(decoder_of(self._through, [answer.prepared for answer in joining]), list(joining))
         deltas = self._step(fresh)
+        if fresh.decoder is not None and fresh.decoder.joins:
+            _JOINABLE.add(self._served)
         self._batch.take(fresh)
         return deltas
+
+    def _joining(self, room: int) -> list[_Answer]:
+        """Of the rows that wait, `room` at most: the oldest one and those whose prompts are about as long."""
+        rows = self._waiting[:room]
+        if self._served not in _JOINABLE:
+            return rows
+        most = _AT_ONCE.get(self._served.device.type, _AT_ONCE_ELSEWHERE)
+        oldest, width = len(rows[0].prepared.ids), 0
+        chosen: list[_Answer] = []
+        for answer in sorted(rows, key=lambda one: abs(len(one.prepared.ids) - oldest)):
+            width = max(width, len(answer.prepared.ids))
+            if chosen and width * (len(chosen) + 1) > most:
+                break
+            chosen.append(answer)
+        return chosen
 
     def _step(self, batch: _Batch) -> list[Delta]:
         deltas = [self._advance(answer, picked) for answer, picked in batch.step()]
@@ -211,7 +237,7 @@ class Running:
     def _last(self, answer: _Answer, text: str, reason: FinishReason) -> Delta:
         mean = answer.entropy / answer.tokens if answer.tokens else None
         if answer.text.stopped:  # the tokens of a stop string are no part of the answer
-            answer.scores = _within(answer.scores, text)
+            answer.scores = within(answer.scores, text)
         return Delta(answer.row, text, self._end(answer, reason, mean), self._scores(answer))
 
     def _scores(self, answer: _Answer) -> tuple[TokenScore, ...]:
@@ -253,20 +279,5 @@ def _row(prepared: Prepared) -> DecodeRow:
 
 def _named(tokenizer: Any, picked: Picked) -> TokenScore:
     """A token and its rivals with their texts."""
-    rivals = tuple(TokenScore(_text(tokenizer, token), logprob) for token, logprob in picked.rivals)
-    return TokenScore(_text(tokenizer, picked.token), picked.logprob, rivals)
-
-
-def _text(tokenizer: Any, token: int) -> str:
-    return str(tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False))
-
-
-def _within(scores: Sequence[TokenScore], text: str) -> list[TokenScore]:
-    """The tokens that begin inside of `text`."""
-    kept, length = [], 0
-    for score in scores:
-        if length >= len(text):
-            break
-        kept.append(score)
-        length += len(score.text)
-    return kept
+    rivals = tuple(TokenScore(token_text(tokenizer, token), logprob) for token, logprob in picked.rivals)
+    return TokenScore(token_text(tokenizer, picked.token), picked.logprob, rivals)

@@ -17,10 +17,10 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from studio.contract.bodies import read_body, replayed
 from studio.errors import JobFailed, NotFound, StudioError
 from studio.inference import wire
 from studio.inference.batcher import Batcher, EngineBusy, Item, Ticket
-from studio.inference.bodies import read_body, replayed
 from studio.inference.engine import Engine
 from studio.inference.request import Delta, Finished
 from studio.inference.served import NoClassifier

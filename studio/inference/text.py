@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from studio.inference.request import TokenScore
+
 _BROKEN = "\ufffd"
 _PATIENCE = 8
 """Tokens to wait for the rest of a character before the replacement character is shown as the model wrote it."""
@@ -66,3 +68,19 @@ def _overlap(text: str, stop: str) -> int:
     """Length of the longest end of `text` with which `stop` could begin."""
     longest = min(len(text), len(stop) - 1)
     return next((size for size in range(longest, 0, -1) if stop.startswith(text[-size:])), 0)
+
+
+def token_text(tokenizer: Any, token: int) -> str:
+    """A token by itself, special ones too."""
+    return str(tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def within(scores: Sequence[TokenScore], text: str) -> list[TokenScore]:
+    """The tokens that begin inside of `text`."""
+    kept, length = [], 0
+    for score in scores:
+        if length >= len(text):
+            break
+        kept.append(score)
+        length += len(score.text)
+    return kept

@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from studio.contract.chat import Message, prompt_ids  # noqa: E402
+from studio.jobs.processes import gives_memory_back  # noqa: E402
 from tests.bench import saved  # noqa: E402
 from tests.bench.train_rows import banking, gsm8k  # noqa: E402
 
@@ -107,6 +108,7 @@ def run_child(name: str, folder: str, options: argparse.Namespace) -> dict[str, 
     command += ["--prompts", str(options.prompts), "--tokens", str(options.tokens), "--at-once", str(options.at_once)]
     command += ["--short"] if options.short else []
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), "PYTHONPATH": str(ROOT)}
+    environment |= gives_memory_back() if name == "ours" else {}  # as the app starts an engine
     subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     path = Path(folder) / f"{name}.json"
     return json.loads(path.read_text()) if path.is_file() else {}

@@ -117,7 +117,7 @@ def test_a_loaded_adapter_leaves_the_base_as_it_was(engine: Engine) -> None:
     before = logits(engine, *map(ask, PROMPTS))
     answers(engine, ask(adapter="one"))
     assert torch.equal(before, logits(engine, *map(ask, PROMPTS)))
-    engine.adapters.rows = None
+    engine.adapters.mixture.give(None)
     ids = torch.tensor([engine.prepare(ask()).ids])
     plain = engine.base.model(input_ids=ids).logits[0, -1]
     assert torch.allclose(plain, logits(engine, ask())[0], atol=1e-5)
