@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 
 from studio.commands import Outcome, opened
+from studio.commands.queueing import await_turn
 from studio.commands.spec_flags import settings_of, with_method
 from studio.errors import BadInput
 from studio.jobs.curve import follow_curve, resume_curve, start_curve, stop_curve
@@ -26,7 +27,8 @@ def curve(workspace: Workspace, flags: Namespace) -> Outcome:
     settings = with_method(settings_of(flags.set), flags.method)
     with opened(workspace) as db:
         found = start_curve(db, workspace, words[0], flags.model, settings)
-    print(f"Learning curve {found.id} has started.", file=sys.stderr)
+    waits = found.standing.state == "waiting"
+    print(f"Learning curve {found.id} {'is in the queue' if waits else 'has started'}.", file=sys.stderr)
     return Outcome(result(found)) if flags.detach else _ended(_follow(workspace, found.id))
 
 
@@ -49,7 +51,8 @@ def result(found: LearningCurve) -> dict[str, object]:
 
 def _acts(workspace: Workspace, act: str, curve_id: str) -> Outcome:
     if act == "stop":
-        stop_curve(workspace, curve_id)
+        with opened(workspace) as db:
+            stop_curve(workspace, curve_id, db)
         return _shown(follow_curve(workspace, curve_id, lambda look: None))
     if act == "show":
         return _shown(get_curve(workspace, curve_id))
@@ -68,6 +71,8 @@ def _follow(workspace: Workspace, curve_id: str) -> LearningCurve:
             said.append(look.standing.words)
             print(look.standing.words, file=sys.stderr, flush=True)
 
+    if get_curve(workspace, curve_id).standing.state == "waiting":
+        await_turn(workspace, curve_id)
     try:
         return follow_curve(workspace, curve_id, show)
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """Learning curves started, stopped and gone on with: runs on nested parts of a snapshot, scored on the same rows.
 
-A curve takes the turn to train as a run does. Its parts are snapshots' folders of their own, each with the train rows
-of the smaller ones and more, and with the same held-out rows. How each stands is told by studio.jobs.curves.
+A curve takes its place in the queue as a run does. Its parts are snapshots' folders of their own, each with the train
+rows of the smaller ones and more, and with the same held-out rows. How each stands is told by studio.jobs.curves.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from storage.audit import record
 from storage.database import Database
 from storage.projects import get_project
+from storage.queued import Ask, get_job
 from storage.records import Project, Snapshot, User
 from storage.snapshots import get_snapshot
 from studio.contract.answers import with_flags
@@ -29,13 +30,16 @@ from studio.contract.curve import PARTS_FOLDER, CurveSpec, Part, place
 from studio.contract.evaluation import EvalSpec
 from studio.contract.plain import question_and_answer
 from studio.contract.spec import SPEC_FILE, TrainSpec
-from studio.errors import BadFile, BadInput, BadSpec, DiskFull, NotFound
+from studio.errors import BadFile, BadInput, BadSpec, DiskFull, NotFound, StudioError
 from studio.jobs.continuing import check_start
 from studio.jobs.curves import About, LearningCurve, curve_folder, get_curve, list_curves, write_about
 from studio.jobs.evaluating import labels_of
-from studio.jobs.processes import ask_to_stop, claimed, spawn
-from studio.jobs.runs import make_spec, turn
-from studio.settings import Workspace
+from studio.jobs.placing import asked_device
+from studio.jobs.plan_spec import complete, planned_bytes
+from studio.jobs.processes import ask_to_stop
+from studio.jobs.queueing import TURN, WAITING, cancel, enqueue
+from studio.jobs.runs import make_spec
+from studio.settings import USER, Workspace
 
 SWEEPING_MODULE = "studio.sweeping"
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
@@ -56,11 +60,13 @@ def start_curve(
     project_id: str | None = None,
     fractions: Sequence[float] = FRACTIONS,
     scored: bool | None = None,
+    user: str = USER,
 ) -> LearningCurve:
-    """Start the runs on `fractions` of a snapshot's train rows, with the settings of a run on all of them.
+    """Have the runs on `fractions` of a snapshot's train rows wait for their turn, with the settings of a run on all of
+    them; they begin at once where a device is free.
 
     `scored`: whether answers are scored too, besides the held-out loss (None: where the task has labels).
-    Raises BadInput (also while something trains), BadSpec, NotFound, DiskFull.
+    Raises BadInput, BadSpec, NotFound, DiskFull, and NotAllowed where the user's device-hours are used up.
     """
     snapshot = get_snapshot(db, snapshot_id, project_id)
     if not snapshot.test_rows and not snapshot.validation_rows:
@@ -71,38 +77,50 @@ def start_curve(
     project = get_project(db, snapshot.project_id)
     labeled = project.task in _LABELED
     evaluation = _evaluation(workspace, project, snapshot, base) if (labeled if scored is None else scored) else None
-    with turn(db, workspace):
-        number = 1 + max((curve.about.number for curve in list_curves(workspace, snapshot.project_id)), default=0)
-        folder = workspace.curves / f"curve-{secrets.token_hex(4)}"
-        try:
-            parts = make_parts(base.snapshot, folder / PARTS_FOLDER, fractions, labeled, base.seed)
-            write_about(folder, About(snapshot.project_id, number, snapshot.id, base.base_model))
-            spec = CurveSpec(base=base, parts=tuple(parts), evaluation=evaluation)
-            (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise DiskFull(f"The curve cannot be written to {folder}: {error.strerror or error}. Make room.") from error
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        with claimed(folder) as lock:
-            spawn(folder, SWEEPING_MODULE, lock)
+    memory = planned_bytes(complete(workspace, snapshot.id, base_model, settings))
+    number = 1 + max((curve.about.number for curve in list_curves(workspace, snapshot.project_id)), default=0)
+    folder = workspace.curves / f"curve-{secrets.token_hex(4)}"
+    try:
+        parts = make_parts(base.snapshot, folder / PARTS_FOLDER, fractions, labeled, base.seed)
+        write_about(folder, About(snapshot.project_id, number, snapshot.id, base.base_model))
+        spec = CurveSpec(base=base, parts=tuple(parts), evaluation=evaluation)
+        (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise DiskFull(f"The curve cannot be written to {folder}: {error.strerror or error}. Make room.") from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    try:
+        enqueue(db, workspace, Ask(folder.name, "curve", snapshot.project_id, user, asked_device(base), memory))
+    except StudioError:  # then it is not in the queue
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return get_curve(workspace, folder.name)
 
 
-def stop_curve(workspace: Workspace, curve_id: str) -> None:
-    """Ask a curve to stop; its run answers with a checkpoint. Raises BadInput when it is not at work, NotFound."""
+def stop_curve(workspace: Workspace, curve_id: str, db: Database | None = None) -> None:
+    """Ask a curve to stop; its run answers with a checkpoint. One that waits leaves the queue, where `db` is given.
+    Raises BadInput when it is not at work, NotFound."""
+    with TURN:  # else what waits could be started between the look and the cancelling
+        if db and (job := get_job(db, curve_id)) and job.state in WAITING:
+            cancel(db, workspace, curve_id)
+            return
     if not ask_to_stop(curve_folder(workspace, curve_id)):
         raise BadInput("The learning curve is not at work: there is nothing to stop.")
 
 
-def resume_curve(db: Database, workspace: Workspace, curve_id: str) -> LearningCurve:
-    """Go on with a stopped or failed curve, with the part that was at work first. Raises BadInput, NotFound."""
-    folder, curve = curve_folder(workspace, curve_id), get_curve(workspace, curve_id)
+def resume_curve(db: Database, workspace: Workspace, curve_id: str, user: str = "") -> LearningCurve:
+    """Go on with a stopped or failed curve when it is its turn, with the part that was at work first; `user`: who asks,
+    '' for whoever asked before. Raises BadInput, NotFound, NotAllowed."""
+    curve = get_curve(workspace, curve_id)
     if curve.standing.state == "done":
         raise BadInput("The learning curve is done: there is nothing to resume.")
-    with turn(db, workspace), claimed(folder) as lock:
-        spawn(folder, SWEEPING_MODULE, lock)
+    if curve.active:
+        raise BadInput("The learning curve waits or is at work already.")
+    job = get_job(db, curve_id)
+    who, memory = user or (job.user_name if job else USER), job.memory_bytes if job else 0
+    enqueue(db, workspace, Ask(curve_id, "curve", curve.project_id, who, asked_device(curve.spec.base), memory))
     return get_curve(workspace, curve_id)
 
 
@@ -125,20 +143,20 @@ def start_curve_for(
     project_id: str | None = None,
 ) -> LearningCurve:
     """`start_curve` with a line in the audit log."""
-    curve = start_curve(db, workspace, snapshot_id, base_model, settings, project_id)
+    curve = start_curve(db, workspace, snapshot_id, base_model, settings, project_id, user=user.name)
     record(db, user.name, "curve start", curve.project_id, curve.id, snapshot=curve.about.snapshot_id)
     return curve
 
 
 def stop_curve_for(db: Database, workspace: Workspace, user: User, curve_id: str) -> None:
     """`stop_curve` with a line in the audit log."""
-    stop_curve(workspace, curve_id)
+    stop_curve(workspace, curve_id, db)
     record(db, user.name, "curve stop", get_curve(workspace, curve_id).project_id, curve_id)
 
 
 def resume_curve_for(db: Database, workspace: Workspace, user: User, curve_id: str) -> LearningCurve:
     """`resume_curve` with a line in the audit log."""
-    curve = resume_curve(db, workspace, curve_id)
+    curve = resume_curve(db, workspace, curve_id, user.name)
     record(db, user.name, "curve resume", curve.project_id, curve_id)
     return curve
 

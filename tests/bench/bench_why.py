@@ -1,10 +1,10 @@
 """How often the one pair that taught an answer is among its first five sources: by texts, by gradients, by both.
 
-    python -m tests.bench.bench_why [--facts 32] [--asked 16] [--epochs 8] [--base starter] [--save FOLDER]
+    python -m tests.bench.bench_why [--facts 32] [--asked 16] [--epochs 8] [--base starter] [--keep FOLDER] [--save]
 
 Trains a LoRA adapter on planted facts (tests/why/planted.py), asks for each in other words, keeps those answers that
 are right. Prints the shares, and the seconds that a question takes before and after the rows' gradients are kept. With
-`--save` the run is kept there and not trained again.
+`--keep` the run is kept there and not trained again; with `--save` what is printed goes to results/.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from studio.contract.chat import Message
 from studio.contract.events import EventWriter
@@ -24,6 +25,7 @@ from studio.training.ending import run_to_end
 from studio.why.sources import look
 from studio.why.tuned import load_tuned
 from tests import tiny
+from tests.bench.saved import save
 from tests.why.planted import Fact, planted
 
 FIRST = 5
@@ -36,9 +38,10 @@ def main() -> None:
     parser.add_argument("--asked", type=int, default=16)
     parser.add_argument("--epochs", type=float, default=8)
     parser.add_argument("--base", default="starter")
-    parser.add_argument("--save", type=Path)
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--save", action="store_true")
     flags = parser.parse_args()
-    home = flags.save or Path(tempfile.mkdtemp())
+    home = flags.keep or Path(tempfile.mkdtemp())
     pairs, facts = planted(flags.facts)
     run = home / "runs" / "run-1"
     if not (run / "adapter").is_dir():
@@ -52,13 +55,17 @@ def main() -> None:
     prompts = [[Message("user", fact.question)] for fact in facts]
     answers = greedy_answers(tuned.model, tuned.base.tokenizer, prompts, 16)
     right = [(fact, answer) for fact, answer in zip(facts, answers, strict=True) if fact.code in answer]
-    print(f"{len(right)} of {len(facts)} answers are right", flush=True)
+    lines = [f"{len(right)} of {len(facts)} answers are right; asked about: {len(right[: flags.asked])}"]
+    print(lines[0], flush=True)
     for point in ("start", "end"):
-        share(home, run, right[: flags.asked], point)
+        lines += share(home, run, right[: flags.asked], point)
+    if flags.save:
+        note = f"--facts {flags.facts} --asked {flags.asked} --epochs {flags.epochs:g} --base {flags.base}"
+        save("why-cpu", "bench_why", note, lines, torch.get_num_threads())
 
 
-def share(home: Path, run: Path, right: list[tuple[Fact, str]], point: str) -> None:
-    """Print the shares with gradients taken at a point of training."""
+def share(home: Path, run: Path, right: list[tuple[Fact, str]], point: str) -> list[str]:
+    """Print, and give, the shares with gradients taken at a point of training."""
     ranks: dict[str, list[int]] = {"texts": [], "gradients": [], "both": []}
     seconds = []
     for fact, answer in right:
@@ -71,10 +78,13 @@ def share(home: Path, run: Path, right: list[tuple[Fact, str]], point: str) -> N
         ranks["texts"].append(places[0][row])
         ranks["gradients"].append(places[1][row])
         ranks["both"].append(sum(value > fused[row] for value in fused.values()))
+    lines = []
     for name, own in ranks.items():
         first, top = np.mean([rank < FIRST for rank in own]), np.mean([rank == 0 for rank in own])
-        print(f"{point} {name}: among the first {FIRST} {first:.0%}, the very first {top:.0%}", flush=True)
-    print(f"{point}: first question {seconds[0]:.1f} s, later ones {np.mean(seconds[1:]):.1f} s", flush=True)
+        lines.append(f"{point} {name}: among the first {FIRST} {first:.0%}, the very first {top:.0%}")
+    lines.append(f"{point}: first question {seconds[0]:.1f} s, later ones {np.mean(seconds[1:]):.1f} s")
+    print("\n".join(lines), flush=True)
+    return lines
 
 
 def asked(home: Path, run: Path, question: str, answer: str, point: str) -> WhyReport:
