@@ -7,9 +7,6 @@ and raises. What it leaves out: pooling, an ORM, and any SQL made of text that a
 
 from __future__ import annotations
 
-import errno
-import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,18 +17,14 @@ from typing import Any, NoReturn, TypeVar
 
 import duckdb
 
-from studio.errors import DiskFull, WorkspaceBroken, WorkspaceBusy
+from storage.migrating import all_steps, migrate, pending
+from storage.opening import RESTORING, is_disk_full, open_file, refuse_empty, schema_of, table_counts, turn_at
+from studio.errors import DiskFull, WorkspaceBroken
 
 _T = TypeVar("_T")
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 _DEAD = (duckdb.FatalException, duckdb.ConnectionException)
 _CLOSE_SECONDS = 10
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "enable_external_access": "false",
-}
 
 
 class Stale(Exception):
@@ -43,7 +36,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._root: duckdb.DuckDBPyConnection | None = _open(path)
+        self._root: duckdb.DuckDBPyConnection | None = open_file(path)
+        self._file = _identity(path)
         self._root_lock = threading.Lock()
         self._write_lock = threading.RLock()
         self._local = threading.local()
@@ -84,7 +78,7 @@ class Database:
                 if self._closed:
                     raise WorkspaceBroken("The database is closed: start the studio again.")
                 if self._root is None:
-                    self._root = _open(self.path)
+                    self._root = self._open_again()
                 self._local.cursor = self._root.cursor()
                 self._local.generation = self._generation
         cursor: duckdb.DuckDBPyConnection = self._local.cursor
@@ -164,8 +158,15 @@ class Database:
         finally:
             self._local.touched = None
 
+    def _open_again(self) -> duckdb.DuckDBPyConnection:
+        root = open_file(self.path)
+        if _identity(self.path) != self._file:  # what the app remembers is of another file
+            root.close()
+            raise WorkspaceBroken(f"The database {self.path} was replaced while it was let go: start the studio again.")
+        return root
+
     def _failed(self, error: duckdb.Error, generation: int) -> NoReturn:
-        if _is_disk_full(error):
+        if is_disk_full(error):
             raise DiskFull("The disk is full: nothing was saved by this step. Make room and try again.") from error
         if isinstance(error, _DEAD):
             self._forget(generation)
@@ -232,47 +233,59 @@ def _close(root: duckdb.DuckDBPyConnection) -> None:
             return
 
 
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def connect(path: Path, backups: Path) -> Database:
     """Open (or make) the database file and bring it to this version's schema, after a backup into `backups`.
 
-    Raises WorkspaceBusy when another process has it, WorkspaceBroken when it is damaged or of a newer version, and
-    DiskFull; the file is then as it was.
+    Raises WorkspaceBusy when another process has it, WorkspaceBroken when it is damaged, of a newer version, half
+    restored or cannot be written to, and DiskFull; the file is then as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with turn_at(path.parent):
+            return _connect(path, backups)
+    except OSError as error:
+        raise WorkspaceBroken(f"The workspace {path.parent} cannot be used ({error.strerror or error}).") from error
+
+
+def _connect(path: Path, backups: Path) -> Database:
+    if (path.parent / RESTORING).exists():
+        raise WorkspaceBroken(
+            f"A restore of the workspace {path.parent} was broken off: run `restore` with the same backup again."
+        )
+    refuse_empty(path)
+    if not path.exists():
+        migrate(path, backups, all_steps(), 0)
     db = Database(path)
     try:
-        pending = _pending(db)
-        if pending and not fresh:
-            db.close()
-            _copy(path, backups)
-            db = Database(path)
-        for version, file in pending:
-            _migrate(db, version, file)
+        done = schema_version(db)
+        steps = pending(path, done)
     except BaseException:
         db.close()
         raise
-    return db
+    if not steps:
+        return db
+    db.close()
+    migrate(path, backups, steps, done)
+    return Database(path)
 
 
 def check_integrity(db: Database) -> dict[str, int]:
     """Read every value of every table; rows by table. Raises WorkspaceBroken when one cannot be read."""
-    # Of this file only: the copy that searches keep in memory is another database (storage/mirror.py).
-    names = [
-        row[0]
-        for row in db.query(
-            "SELECT table_name FROM duckdb_tables() "
-            "WHERE NOT internal AND database_name = current_database() ORDER BY 1"
-        )
-    ]
-    counts = {}
-    for name in names:
-        try:
-            row = db.one(f'SELECT count(*), bit_xor(hash(t)) FROM "{name}" t')
-        except duckdb.Error as error:
-            raise WorkspaceBroken(f"Table {name} cannot be read: {error}") from error
-        counts[name] = int(row[0]) if row else 0
-    return counts
+    try:
+        with db.reading() as cursor:
+            return table_counts(cursor)
+    except duckdb.Error as error:
+        raise WorkspaceBroken(f"The database {db.path} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def schema_version(db: Database) -> int:
+    """Number of the newest migration that this file has seen."""
+    return schema_of(db.cursor())
 
 
 def now() -> datetime:
@@ -288,76 +301,3 @@ def aware(moment: datetime) -> datetime:
 def naive(moment: datetime) -> datetime:
     """The reverse of `aware`: any time with a zone as it is stored; one without is taken to be UTC."""
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)
-
-
-def schema_version(db: Database) -> int:
-    """Number of the newest migration that this file has seen (0 for a new file)."""
-    known = db.one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_migrations'")
-    if not known or not known[0]:
-        return 0
-    row = db.one("SELECT max(version) FROM schema_migrations")
-    return int(row[0]) if row and row[0] else 0
-
-
-def _open(path: Path) -> duckdb.DuckDBPyConnection:
-    try:
-        return duckdb.connect(str(path), config=_CONFIG)
-    except (duckdb.IOException, duckdb.ConnectionException) as error:
-        text = str(error)
-        if holder := re.search(r"held in (.+?) \(PID (\d+)\)", text):
-            raise WorkspaceBusy(
-                f"The workspace {path.parent} is in use by process {holder[2]} ({holder[1]}): "
-                "use that one, or stop it first."
-            ) from None
-        if _is_disk_full(error):
-            raise DiskFull(f"The disk of {path.parent} is full: make room and try again.") from error
-        raise WorkspaceBroken(f"The database {path} cannot be opened: {text.splitlines()[0]}") from error
-    except duckdb.Error as error:
-        raise WorkspaceBroken(f"The database {path} cannot be opened: {str(error).splitlines()[0]}") from error
-
-
-def _pending(db: Database) -> list[tuple[int, Path]]:
-    files = sorted(MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql"))
-    all_steps = [(int(file.name[:4]), file) for file in files]
-    done = schema_version(db)
-    newest = all_steps[-1][0]
-    if done > newest:
-        raise WorkspaceBroken(
-            f"The database {db.path} was written by a newer SFT Studio (schema {done}, this one knows {newest}): "
-            "update the studio, or use another workspace."
-        )
-    return [step for step in all_steps if step[0] > done]
-
-
-def _migrate(db: Database, version: int, file: Path) -> None:
-    with db.write() as cursor:
-        cursor.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migrations "
-            "(version INTEGER PRIMARY KEY, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
-        )
-        cursor.execute(file.read_text(encoding="utf-8"))
-        cursor.execute("INSERT INTO schema_migrations VALUES (?, ?, ?)", [version, file.stem, now()])
-    db.cursor().execute("CHECKPOINT")
-
-
-def _copy(path: Path, backups: Path) -> None:
-    stamp = now().strftime("%Y%m%dT%H%M%S")
-    target = backups / f"{path.stem}-{stamp}.duckdb"
-    wal, target_wal = (file.with_name(file.name + ".wal") for file in (path, target))
-    try:
-        backups.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
-        if wal.exists():
-            shutil.copy2(wal, target_wal)
-    except OSError as error:
-        for half in (target, target_wal):
-            half.unlink(missing_ok=True)
-        told = f"The backup before the update cannot be written to {backups}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"{told}: the disk is full. Nothing was changed; make room and start again.") from error
-        raise WorkspaceBroken(f"{told} ({error.strerror or error}): nothing was changed.") from error
-
-
-def _is_disk_full(error: duckdb.Error) -> bool:
-    text = str(error).lower()
-    return "no space left" in text or "disk full" in text or "disk is full" in text or "quota exceeded" in text

@@ -61,7 +61,8 @@ class Settings:
     built-in one), `allowed_texts` are never reported as personal data. `votes_to`: where votes and corrected answers of
     comparisons go, one of `storage.projects.VOTES_TO`. For an evaluation: `form_kind` ('' for none, 'regex' or
     'schema') and `form` say what an answer has to look like, `metrics` names metrics of one's own, one a line;
-    `suite` is the regression suite, as JSON; `evaluate_runs`: each run is evaluated when it ends.
+    `suite` is the regression suite, as JSON; `evaluate_runs`: each run is evaluated when it ends. `guide`: a first
+    visit is led through the project, until a tuned model was read against its base (studio.jobs.next_step).
     """
 
     labels: tuple[Label, ...] = ()
@@ -85,6 +86,7 @@ class Settings:
     metrics: str = ""
     suite: str = ""
     evaluate_runs: bool = True
+    guide: bool = False
 
 
 @dataclass(frozen=True)

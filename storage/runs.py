@@ -19,6 +19,8 @@ _COLUMNS = (
 )
 _SETTABLE = frozenset(_COLUMNS.split(", ")[6:18])
 _ENDED = ("done", "stopped", "failed")
+_HELD = ("waiting", "paused")
+"""States of a run that has no process and is to have one: it is in the queue (storage.queued)."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,27 @@ def create_run(
 ) -> Run:
     """Note a run that is about to start; it is numbered within its project."""
     with db.write() as cursor:
-        row = cursor.execute("SELECT coalesce(max(number), 0) FROM runs WHERE project_id = ?", [project_id]).fetchone()
-        cursor.execute(
-            "INSERT INTO runs (id, project_id, snapshot_id, number, base_model, spec, state, steps, created_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, 'starting', ?, ?)",
-            [run_id, project_id, snapshot_id, int(row[0] if row else 0) + 1, base_model, spec_json, steps, now()],
-        )
+        create_run_in(cursor, run_id, project_id, snapshot_id, base_model, spec_json, steps)
     return get_run(db, run_id)
+
+
+def create_run_in(
+    cursor: Any,
+    run_id: str,
+    project_id: str,
+    snapshot_id: str,
+    base_model: str,
+    spec_json: str,
+    steps: int,
+    state: str = "starting",
+) -> None:
+    """The same within a transaction that is open."""
+    row = cursor.execute("SELECT coalesce(max(number), 0) FROM runs WHERE project_id = ?", [project_id]).fetchone()
+    cursor.execute(
+        "INSERT INTO runs (id, project_id, snapshot_id, number, base_model, spec, state, steps, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [run_id, project_id, snapshot_id, int(row[0] if row else 0) + 1, base_model, spec_json, state, steps, now()],
+    )
 
 
 def get_run(db: Database, run_id: str) -> Run:
@@ -66,28 +82,34 @@ def list_runs(db: Database, project_id: str | None = None) -> list[Run]:
 
 
 def list_active_runs(db: Database) -> list[Run]:
-    """Runs that have not ended as far as is known here."""
-    sql = f"SELECT {_COLUMNS} FROM runs WHERE state NOT IN (?, ?, ?) ORDER BY created_at"
-    return [_run(row) for row in db.query(sql, _ENDED)]
+    """Runs whose processes have not ended as far as is known here; those that wait in the queue have none."""
+    sql = f"SELECT {_COLUMNS} FROM runs WHERE NOT list_contains(?, state) ORDER BY created_at"
+    return [_run(row) for row in db.query(sql, [[*_ENDED, *_HELD]])]
 
 
 def take_up_events(
     db: Database, run_id: str, events: Sequence[NewEvent], offset: int, changes: Mapping[str, object]
 ) -> None:
     """Store new events, how far they were read, and what they change of the run's row, in one transaction."""
-    unknown = set(changes) - _SETTABLE
-    if unknown:
-        raise ValueError(f"not columns of a run that can be set: {sorted(unknown)}")
     with db.write() as cursor:
         if events:
             rows = [[run_id, e.seq, e.at.replace(tzinfo=None), e.kind, json.dumps(dict(e.data))] for e in events]
             cursor.executemany("INSERT INTO run_events VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", rows)
-        ended = changes.get("state") in _ENDED
-        assignments = "".join(f", {name} = ?" for name in changes)
-        if "state" in changes:
-            assignments += ", ended_at = ?"
-        values = [offset, *changes.values(), *([now() if ended else None] if "state" in changes else []), run_id]
-        cursor.execute(f"UPDATE runs SET events_offset = ?{assignments} WHERE id = ?", values)
+        cursor.execute("UPDATE runs SET events_offset = ? WHERE id = ?", [offset, run_id])
+        change_run(cursor, run_id, changes)
+
+
+def change_run(cursor: Any, run_id: str, changes: Mapping[str, object]) -> None:
+    """Change a run's row within a transaction that is open; with its state, when it ended. Raises ValueError."""
+    unknown = set(changes) - _SETTABLE
+    if unknown:
+        raise ValueError(f"not columns of a run that can be set: {sorted(unknown)}")
+    values = dict(changes)
+    if "state" in values:
+        values["ended_at"] = now() if values["state"] in _ENDED else None
+    if values:
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        cursor.execute(f"UPDATE runs SET {assignments} WHERE id = ?", [*values.values(), run_id])
 
 
 def list_events(

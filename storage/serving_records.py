@@ -144,13 +144,17 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Watch:
-    """What is watched of a project: limits by the kind of alert, and the URL that alerts are sent to ('': none)."""
+    """What is watched of a project: limits by the kind of alert, and the URL that alerts are sent to ('': none).
+
+    `keep_days`: how long texts of requests are kept, None for ever.
+    """
 
     project_id: str
     thresholds: Mapping[str, float]
     webhook: str
     user: str
     created_at: datetime
+    keep_days: int | None = None
 
 
 @dataclass(frozen=True)

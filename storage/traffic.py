@@ -51,6 +51,12 @@ def read_offset(db: Database, name: str) -> int:
     return int(row[0]) if row else 0
 
 
+def forget_file(db: Database, name: str) -> None:
+    """A server's traffic file is gone, and how far it was read means nothing any more."""
+    with db.write() as cursor:
+        cursor.execute("DELETE FROM traffic_files WHERE name = ?", [name])
+
+
 def add_traffic(
     db: Database, name: str, offset: int, requests: Sequence[NewRequest], feedback: Sequence[NewFeedback]
 ) -> tuple[int, int]:
@@ -221,6 +227,8 @@ def served_between(db: Database, project_id: str) -> tuple[datetime, datetime] |
 
 def forget_texts(db: Database, project_id: str, before: datetime) -> int:
     """Delete the texts of a project's requests older than `before`; how many. The counts stay."""
+    if not db.one("SELECT 1 FROM request_texts WHERE project_id = ? AND at_time < ?", [project_id, naive(before)]):
+        return 0
     with db.write() as cursor:
         found = cursor.execute(
             "DELETE FROM request_texts WHERE project_id = ? AND at_time < ? RETURNING 1", [project_id, naive(before)]

@@ -14,11 +14,23 @@ _ALERT = "number, project_id, kind, value, threshold, created_at, ended_at, deli
 _DRIFT = "number, project_id, snapshot_id, drifted, report, created_at"
 
 
-def add_watch(cursor: Any, project_id: str, thresholds: Mapping[str, float], webhook: str, user: str) -> None:
+_KEEP_DAYS = "keep_days"
+"""How long texts are kept lies in the JSON of the limits: the table has no column of its own for it."""
+
+
+def add_watch(
+    cursor: Any,
+    project_id: str,
+    thresholds: Mapping[str, float],
+    webhook: str,
+    user: str,
+    keep_days: int | None = None,
+) -> None:
     """Append what is watched of a project from now on, within a transaction that is open."""
+    limits = dict(thresholds) | ({} if keep_days is None else {_KEEP_DAYS: keep_days})
     cursor.execute(
         "INSERT INTO watches (project_id, thresholds, webhook, user_name, created_at) VALUES (?, ?, ?, ?, ?)",
-        [project_id, json.dumps(dict(thresholds)), webhook, user, now()],
+        [project_id, json.dumps(limits), webhook, user, now()],
     )
 
 
@@ -29,7 +41,11 @@ def get_watch(db: Database, project_id: str) -> Watch | None:
         "ORDER BY number DESC LIMIT 1",
         [project_id],
     )
-    return Watch(row[0], json.loads(row[1]), row[2], row[3], aware(row[4])) if row else None
+    if row is None:
+        return None
+    limits = json.loads(row[1])
+    keep_days = limits.pop(_KEEP_DAYS, None)
+    return Watch(row[0], limits, row[2], row[3], aware(row[4]), keep_days)
 
 
 def watched_projects(db: Database) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import storage.database
+import storage.migrating
 from storage.database import connect
 from storage.projects import create_project
 from studio.settings import Workspace
@@ -17,9 +17,9 @@ def make_older(workspace: Workspace, folder: Path, version: int, monkeypatch: py
     """Make the database by the first `version` migrations alone, with a project "Kept" in it."""
     older = folder / "older"
     older.mkdir()
-    for file in sorted(storage.database.MIGRATIONS.glob("*.sql"))[:version]:
+    for file in sorted(storage.migrating.MIGRATIONS.glob("*.sql"))[:version]:
         shutil.copy(file, older)
-    monkeypatch.setattr(storage.database, "MIGRATIONS", older)
+    monkeypatch.setattr(storage.migrating, "MIGRATIONS", older)
     db = connect(workspace.database, workspace.backups)
     create_project(db, "Kept")
     db.close()
