@@ -12,6 +12,8 @@ from pathlib import Path
 
 from storage.database import check_integrity, connect, schema_version
 from studio import __version__
+from studio.commands.damage import Damage, damaged_log, find_damage
+from studio.data.files import sentences
 from studio.errors import StudioError, WorkspaceBusy
 from studio.jobs.devices import list_devices
 from studio.settings import Workspace
@@ -25,9 +27,14 @@ _ROOM = 2 << 30
 """Free bytes below which a run may not be able to keep its checkpoints."""
 
 
-def check_up(workspace: Workspace) -> dict[str, object]:
-    """The report: a section each, `problems` with a sentence that says what to do, and `ok` when there are none."""
+def check_up(workspace: Workspace, repair: bool = False) -> dict[str, object]:
+    """The report: a section each, `problems` with a sentence that says what to do, and `ok` when there are none.
+
+    With `repair` what can be derived anew is (studio.commands.damage), and `repaired` says what was done; `problems`
+    are those that are left.
+    """
     problems: list[str] = []
+    repaired = _repair(workspace) if repair else []
     report: dict[str, object] = {
         "ok": True,
         "versions": _versions(problems),
@@ -37,7 +44,7 @@ def check_up(workspace: Workspace) -> dict[str, object]:
         "starters": {name: _starter(name, problems) for name in _STARTERS},
         "problems": problems,
     }
-    return report | {"ok": not problems}
+    return report | {"ok": not problems} | ({"repaired": repaired} if repair else {})
 
 
 def _versions(problems: list[str]) -> dict[str, str]:
@@ -60,10 +67,18 @@ def _disk(workspace: Workspace, problems: list[str]) -> dict[str, object]:
 
 def _database(workspace: Workspace, problems: list[str]) -> dict[str, object]:
     if not workspace.database.exists():
+        if workspace.snapshots.exists() or workspace.runs.exists():
+            problems.append(
+                f"{workspace.root} has snapshots or runs and no database: put a backup in its place with `restore`."
+            )
         return {"state": "none yet"}
     try:
         db = connect(workspace.database, workspace.backups)
         try:
+            found = find_damage(workspace, db)
+            problems += [_told(one) for one in found]
+            if any("cannot be read" in one.sentence and one.sentence.startswith("Table") for one in found):
+                return {"state": "damaged", "schema": schema_version(db)}
             rows = check_integrity(db)
             return {"state": "fine", "schema": schema_version(db), "rows": sum(rows.values())}
         finally:
@@ -72,7 +87,37 @@ def _database(workspace: Workspace, problems: list[str]) -> dict[str, object]:
         return {"state": str(busy)}
     except StudioError as error:
         problems.append(f"{error} Copies lie in {workspace.backups}.")
+        problems += [_told(one) for one in damaged_log(workspace)]
         return {"state": str(error)}
+
+
+def _told(found: Damage) -> str:
+    return f"{found.sentence} `doctor --repair` mends that." if found.mend else found.sentence
+
+
+def _repair(workspace: Workspace) -> list[str]:
+    """Mend what can be; what was done. Raises WorkspaceBusy while an app has the workspace, DiskFull, BadFile."""
+    if not workspace.database.exists():
+        return []
+    with sentences(workspace.root):
+        return _mended(workspace)
+
+
+def _mended(workspace: Workspace) -> list[str]:
+    done = []
+    try:
+        db = connect(workspace.database, workspace.backups)
+    except WorkspaceBusy:
+        raise
+    except StudioError:
+        done = [one.mend() for one in damaged_log(workspace) if one.mend]
+        if not done:
+            return []
+        db = connect(workspace.database, workspace.backups)
+    try:
+        return done + list(dict.fromkeys(one.mend() for one in find_damage(workspace, db) if one.mend))
+    finally:
+        db.close()
 
 
 def _starter(package: str, problems: list[str]) -> str:

@@ -14,10 +14,12 @@ import pyarrow as pa
 
 from studio.data.arrowblocks import batch_blocks
 from studio.data.rows import Block, Rejected, Row, Table
+from studio.data.unpacking import refuse_arrow_bomb, skip_file_start
 from studio.errors import BadFile
 
 _SLICE = 128
-_MAGIC = b"ARROW1"
+MAGIC = b"ARROW1"
+"""How an Arrow file begins; a stream has no such mark."""
 _ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError)
 """What pyarrow raises of files that lie; a MemoryError, because they may claim any size."""
 
@@ -32,6 +34,7 @@ class ArrowTable(Table):
         try:
             with pa.OSFile(str(path)) as file:
                 schema = open_arrow(file).schema
+            refuse_bombs_of(path, path)
         except _ERRORS as error:
             raise unreadable(path, error) from None
         self.columns = checked_columns(path, schema)
@@ -70,11 +73,18 @@ class ArrowTable(Table):
         self.position = self.size
 
 
+def refuse_bombs_of(path: Path, part: Path) -> None:
+    """Raises BadFile where a batch of the file `part` would unpack into too much; `path` is what the user chose."""
+    with pa.memory_map(str(part)) as file:
+        skip_file_start(file, MAGIC)
+        refuse_arrow_bomb(path, file)
+
+
 def open_arrow(file: Any) -> Any:
     """A reader of an IPC file, or of a stream. `file`: an open Arrow file, or what it can wrap (then streams only)."""
     if not isinstance(file, pa.NativeFile) or not file.seekable():
         return pa.ipc.open_stream(file)
-    is_file = file.read(len(_MAGIC)) == _MAGIC
+    is_file = file.read(len(MAGIC)) == MAGIC
     file.seek(0)
     return pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from studio.data.arrowfiles import batch_rows, batches, checked_columns, class_names, open_arrow, unreadable
+from studio.data.arrowfiles import MAGIC, batch_rows, batches, checked_columns, class_names, open_arrow, unreadable
 from studio.data.rows import Rejected, Row, Table
+from studio.data.unpacking import Measured, refuse_arrow_bomb, refuse_bomb, skip_file_start
 from studio.errors import BadFile
 
 _STATE = "state.json"
@@ -59,6 +60,10 @@ class DatasetTable(Table):
         number, before = 0, 0
         try:
             for name in self._files:
+                with self._place.opened(name) as file:
+                    if isinstance(file, pa.NativeFile):
+                        skip_file_start(file, MAGIC)
+                    refuse_arrow_bomb(self.path, file)
                 with self._place.opened(name) as file:
                     for batch in batches(open_arrow(file)):
                         for values in batch_rows(batch):
@@ -156,7 +161,9 @@ class _Zip:
     @contextmanager
     def opened(self, name: str) -> Iterator[Any]:
         with zipfile.ZipFile(self._path) as archive, archive.open(self._below + name) as file:
-            yield file
+            found = archive.getinfo(self._below + name)
+            refuse_bomb(self._path, found.file_size, max(1, found.compress_size))
+            yield Measured(self._path, file)
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         with sentences(path):
             temporary.mkdir(parents=True)
             yield temporary
-            sync_folder(temporary)
+            sync_tree(temporary)
             temporary.rename(path)
             sync_folder(path.parent)
     finally:
@@ -71,3 +71,9 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make the names in a folder and in all folders below it last through a power cut."""
+    for parent, _, _ in os.walk(folder):
+        sync_folder(Path(parent))

@@ -1,13 +1,16 @@
 """A data set of the Hugging Face Hub by name, streamed row by row: asked for in so many words, and never a script run.
 
-`hub:OWNER/NAME`, with `/CONFIG` where it has several and `:SPLIT` for one of its splits. What it leaves out: images and
-sound, which are passed on as they lie in the files, and so are rejected as no text.
+`hub:OWNER/NAME`, with `/CONFIG` where it has several and `:SPLIT` for one of its splits. A data set's own card says
+which files it has: one that names others (of this machine, of another server) is refused before anything is asked for
+them. What it leaves out: images and sound, which are passed on as they lie in the files, so are rejected as no text.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,13 @@ from studio.models.hub import endpoint, is_hub_id, is_offline, reachable
 
 PREFIX = "hub:"
 _WORD = re.compile(r"[\w.@+-]{1,96}", re.ASCII)
+_HUB_FILES = "hf://datasets/"
+_READERS = frozenset({"arrow", "conll", "csv", "json", "parquet", "text", "xml"})
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class _Foreign(Exception):
+    """A data set that names files which are not its own."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +101,52 @@ def _opened(name: HubName) -> dict[str, Any]:
     # Its own patience is 20 tries for each piece that breaks off, five seconds apart.
     datasets.config.STREAMING_READ_MAX_RETRIES = 2
     try:
-        found = datasets.load_dataset(name.repo, name.config or None, split=name.split or None, streaming=True)
+        with _own_files_only():
+            builder = datasets.load_dataset_builder(name.repo, name.config or None)
+        _refuse_foreign(builder)
+        found = builder.as_streaming_dataset(split=name.split or None)
         parts = dict(found) if isinstance(found, dict) else {name.split: found}
         return {split: part.decode(False) for split, part in parts.items()}
     except Exception as error:  # those of datasets and of the hub's client have no nearer common base
         raise BadFile(_refusal(name, error)) from error
 
 
+@contextmanager
+def _own_files_only() -> Iterator[None]:
+    """While a data set is looked up, patterns of files count only where they lie below it."""
+    from datasets import data_files
+
+    real = data_files.resolve_pattern
+
+    def resolve(pattern: str, base_path: str, *more: Any, **named: Any) -> list[str]:
+        if "://" in pattern.removeprefix(_HUB_FILES) or "::" in pattern or Path(pattern).is_absolute():
+            raise _Foreign
+        return list(real(pattern, base_path, *more, **named))
+
+    with _ONE_AT_A_TIME:
+        data_files.resolve_pattern = resolve
+        try:
+            yield
+        finally:
+            data_files.resolve_pattern = real
+
+
+def _refuse_foreign(builder: Any) -> None:
+    """Raises _Foreign, and BadFile for files that are read by running what is in them, or hold no text."""
+    files = builder.config.data_files or {}
+    if not files or any(not str(file).startswith(_HUB_FILES) for part in files.values() for file in part):
+        raise _Foreign
+    if builder.name not in _READERS:
+        raise BadFile(
+            f"It is made of {builder.name} files: data sets of {', '.join(sorted(_READERS))} files can be read."
+        )
+
+
 def _refusal(name: HubName, error: Exception) -> str:
+    if isinstance(error, _Foreign):
+        return f"'{name.repo}' names files that are not its own: they are not fetched."
+    if isinstance(error, BadFile):
+        return f"'{name.repo}' cannot be read: {str(error)[:1].lower()}{str(error)[1:]}"
     said = _first_line(error)
     if "scripts are no longer supported" in str(error):
         return f"'{name.repo}' is a script, which is not run: import its Parquet files instead."

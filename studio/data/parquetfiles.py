@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from studio.data.arrowblocks import BLOCK_ROWS, batch_blocks, batch_rows, is_text
 from studio.data.arrowfiles import checked_columns, unreadable
 from studio.data.rows import Block, Rejected, Row, Table
+from studio.data.unpacking import refuse_parquet_bomb
 
 _BATCH = 128
 _ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError)
@@ -28,6 +29,7 @@ class ParquetTable(Table):
             with pq.ParquetFile(path) as file:
                 schema = file.schema_arrow
                 self._total = max(1, file.metadata.num_rows)
+                refuse_parquet_bomb(path, file.metadata)
         except _ERRORS as error:
             raise unreadable(path, error, "Parquet file") from None
         self.columns = checked_columns(path, schema)

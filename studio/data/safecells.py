@@ -1,6 +1,7 @@
 """Cells that no spreadsheet runs as a formula, and the exact way back to the text they were made of.
 
-A cell that begins with = + - @, a tab or a carriage return, also behind apostrophes, gets an apostrophe in front. Our
+A cell that begins with = + - @ (wide ones of Asian keyboards too), a tab or a line's end, also behind apostrophes, or
+with such a sign behind white space, gets an apostrophe in front. Our
 own CSV files say so in the column `made_safe` of each row, and an import takes exactly those apostrophes away again:
 those of somebody else's file are text. A carriage return in a cell is at the mercy of whoever reads CSV, so a row that
 has one keeps its exact texts in `made_safe` as JSON. What it leaves out: reading and writing CSV.
@@ -15,17 +16,25 @@ MADE_SAFE = "made_safe"
 """The column of our CSV files that names, joined by |, the row's cells that got an apostrophe; or it is a JSON object
 with the exact texts of some of its cells by their names."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_ENDS = ("\t", "\r", "\n")
+# Some spreadsheets drop these in front of a cell: white space, and marks that nobody sees.
+_DROPPED = " \t\r\n\v\f\0\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000\u200b\u200e\u200f\u2060\ufeff"
 
 
 def safe_cell(text: str) -> str:
     """The text, with an apostrophe in front where a spreadsheet would run it. One to one: see `plain_cell`."""
-    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+    return f"'{text}" if _runs(text) else text
 
 
 def plain_cell(text: str) -> str:
     """The reverse of `safe_cell`."""
-    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
+    return text[1:] if text.startswith("'") and _runs(text) else text
+
+
+def _runs(text: str) -> bool:
+    bare = text.lstrip("'")
+    return bare.startswith(_ENDS) or bare.lstrip(_DROPPED).startswith(_SIGNS)
 
 
 def safe_row(names: Sequence[str], cells: Mapping[str, str]) -> list[str]:

@@ -249,18 +249,19 @@ def test_a_data_set_of_the_hub_is_streamed(tmp_path: Path, db: Database, monkeyp
     table = pa.table({"text": ["a", "b"], "label": ["x", "y"]})
     for split in ("train", "test"):
         pq.write_table(table, tmp_path / "set" / f"{split}.parquet")
-    real, asked = datasets.load_dataset, []
+    real, asked = datasets.load_dataset_builder, []
 
-    def load(name: str, config: str | None, **more: Any) -> Any:
-        asked.append((name, config, more["split"], more["streaming"]))
-        return real(str(tmp_path / "set"), **more)
+    def load(name: str, config: str | None) -> Any:
+        asked.append((name, config))
+        return real(str(tmp_path / "set"))
 
     monkeypatch.setattr(hub, "is_offline", lambda: False)
     monkeypatch.setattr(hub, "reachable", lambda: True)
-    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.setattr(hub, "_HUB_FILES", str(tmp_path))
+    monkeypatch.setattr(datasets, "load_dataset_builder", load)
     project = create_project(db, "Hub", "classification")
     report = import_file(db, project.id, Path("hub:org/name/main:train"))
-    assert asked == [("org/name", "main", "train", True)] and (report.imported, report.labels) == (2, 2)
+    assert asked[0] == ("org/name", "main") and (report.imported, report.labels) == (2, 2)
     both = open_rows(Path("hub:org/name"))
     assert len(list(both.rows())) == 4 and "All splits" in both.notes[0]
     with pytest.raises(BadFile, match=r"^[^\n]+\.$"):
