@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from studio.commands import Outcome, opened
-from studio.commands.spec_flags import settings_of, with_method
+from studio.commands.spec_flags import settings_of, with_method, with_share
+from studio.jobs.accounting import compute_settings, planned_cost
 from studio.jobs.plan import Plan, plan_run
 from studio.settings import Workspace
 
@@ -15,10 +16,13 @@ def plan(workspace: Workspace, flags: Namespace) -> Outcome:
 
     The exit code is 1 where the run would not fit into the memory that is free.
     """
-    settings = with_method(settings_of(flags.set), getattr(flags, "method", None))
+    settings = with_share(with_method(settings_of(flags.set), getattr(flags, "method", None)), flags)
     with opened(workspace) as db:
         made = plan_run(db, workspace, flags.snapshot, flags.model, settings)
-    return Outcome(_result(made), _reasons(made), 0 if made.fits else 1)
+        compute = compute_settings(db)
+    cost = planned_cost(compute, made.device.kind, made.minutes, made.device_count)
+    costs = {} if cost is None else {"cost": round(cost, 4), "currency": compute.currency}
+    return Outcome(_result(made) | costs, _reasons(made), 0 if made.fits else 1)
 
 
 def _result(made: Plan) -> dict[str, object]:
@@ -32,6 +36,7 @@ def _result(made: Plan) -> dict[str, object]:
         "gradient_accumulation": spec.gradient_accumulation,
         "gradient_checkpointing": made.checkpointing,
         "device": made.device.kind,
+        "processes": spec.ranks,
         "family": made.family,
         "method": spec.method,
         "steps": made.steps,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+
 from studio.contract.spec import TRAIN_FIELDS
 from studio.errors import BadInput
 
@@ -26,3 +28,18 @@ def with_method(settings: dict[str, object], method: str | None) -> dict[str, ob
     if settings.get("method", method) != method:
         raise BadInput(f"--method {method} and --set method={settings['method']} contradict each other: give one.")
     return settings | {"method": method}
+
+
+def add_share(verb: ArgumentParser) -> None:
+    """The flags that say how many devices share a run."""
+    verb.add_argument("--devices", metavar="N,N", help="GPUs that share each step, by number: 0,1")
+    verb.add_argument("--processes", type=int, metavar="N", help="so many GPUs, whichever are free (or CPU processes)")
+
+
+def with_share(settings: dict[str, object], flags: Namespace) -> dict[str, object]:
+    """The settings with `--devices` or `--processes`, which may not be set a second time otherwise."""
+    given = {name: getattr(flags, name, None) for name in ("devices", "processes")}
+    for name, value in given.items():
+        if value is not None and str(settings.get(name, value)) != str(value):
+            raise BadInput(f"--{name} {value} and --set {name}={settings[name]} contradict each other: give one.")
+    return settings | {name: value for name, value in given.items() if value is not None}

@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 from studio.training.guards import LossGuard
 from studio.training.report import Report
 from studio.training.stop import Stop, Stopped
+from studio.training.together import Ranks
 
 _RECENT = 0.1
 """Weight of the newest step in the running speed (about the last twenty steps count)."""
@@ -88,7 +89,7 @@ class Progress(TrainerCallback):
 
 class Between(TrainerCallback):
     """Validation and checkpoints at their steps, and a checkpoint plus the end when a stop was asked for, or when
-    `enough` says after a validation pass that more steps would not help."""
+    `enough` says after a validation pass that more steps would not help. Several processes agree at each step."""
 
     def __init__(
         self,
@@ -98,8 +99,10 @@ class Between(TrainerCallback):
         validate_at: frozenset[int],
         save_at: frozenset[int],
         enough: Callable[[], bool] = lambda: False,
+        ranks: Ranks = Ranks(),  # noqa: B008  # frozen
     ) -> None:
         self._stop = stop
+        self._ranks, self._agreed = ranks, False
         self._progress = progress
         self._validate = validate
         self._validate_at = validate_at
@@ -113,15 +116,18 @@ class Between(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         step = state.global_step
-        if step in self._save_at or step >= state.max_steps or self._stop.asked:
+        self._agreed = self._ranks.any(self._stop.asked)
+        self._stop.asked |= self._agreed  # somebody else may have been asked
+        if step in self._save_at or step >= state.max_steps or self._agreed:
             control.should_save = True
-        if self._stop.asked:
+        if self._agreed:
             control.should_training_stop = True
         return control
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> Any:
         # Behind Progress, so that a loss that is no number ends the run before it is validated or saved.
-        if logs and "loss" in logs and state.global_step in self._validate_at and not self._stop.asked:
+        asked = self._stop.asked if self._ranks.count == 1 else self._agreed  # all of them measure, or none
+        if logs and "loss" in logs and state.global_step in self._validate_at and not asked:
             self._validate_unless_stopped(state.global_step)
             if self._enough():
                 control.should_save = control.should_training_stop = True

@@ -10,8 +10,13 @@ import re
 import shutil
 from pathlib import Path
 
+from studio.contract.events import newest
+from studio.errors import BadModel, BadSpec
 from studio.models.disk import sync
 from studio.models.hashes import file_hash
+from studio.models.loading import LoadedBase
+from studio.training.report import Report
+from studio.training.stop import Stop
 
 FOLDER = "checkpoints"
 WRITING = ".writing"
@@ -72,6 +77,26 @@ def publish(checkpoints: Path, name: str) -> Path:
     for old in in_order(checkpoints)[:-KEEP]:
         shutil.rmtree(old, ignore_errors=True)
     return place
+
+
+def to_go_on_from(run_dir: Path, steps: int, base: LoadedBase, report: Report, stop: Stop) -> Path | None:
+    """The checkpoint to go on from, with what is damaged moved out of the way. Raises BadSpec or BadModel."""
+    folder = run_dir / FOLDER
+    clear_unfinished(folder)
+    whole, damaged = newest_whole(folder)
+    for bad in damaged:
+        report.warning(f"{bad.name} is damaged and was passed over.", checkpoint=bad.name)
+        shutil.rmtree(bad, ignore_errors=True)
+    if whole is None:
+        return None
+    if step_of(whole) > steps:
+        raise BadSpec(f"{whole.name} is beyond this run's {steps} steps: the spec or snapshot has changed.")
+    if newest(run_dir, "base_hash") not in (None, base.weights_hash):
+        raise BadModel(
+            f"'{base.name}' has other weights now than when this run began: put the old ones back, or start a new run."
+        )
+    stop.saved_step = step_of(whole)
+    return whole
 
 
 def clear_unfinished(checkpoints: Path) -> None:

@@ -59,6 +59,7 @@ def compile_layers(model: Any) -> int:
     apart, for a thirtieth of the steps' time. A layer that cannot be compiled runs as it is, too.
     """
     torch._dynamo.config.suppress_errors = True
+    torch._dynamo.config.optimize_ddp = False  # it would cut a model at DDP's buckets, and these are single layers
     layers = repeated_layers(model)[1:]
     for layer in layers:
         layer._compiled_call_impl = _when_training(layer)

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from studio.errors import DiskFull, JobFailed, StudioError
 from studio.models.disk import is_disk_full
+from studio.training.helpers import is_helper, obituaries
 from studio.training.report import Report
 from studio.training.stop import Stop, Stopped
 
@@ -24,7 +25,8 @@ _RESERVE_BYTES = 65_536
 def run_to_end(run_dir: Path) -> int:
     """Run the recipe of `run_dir` to one of its ends. Returns the exit code: 0 done or stopped, 1 failed."""
     stop = Stop()
-    stop.listen()
+    if not is_helper():
+        stop.listen()
     rank = int(os.environ.get("RANK", "0"))
     lock = FileLock(str(run_dir / f"{_LOCK}.{rank}" if rank else run_dir / _LOCK))
     try:
@@ -90,12 +92,18 @@ def _fail(report: Report, error: Exception, results: dict[str, object]) -> None:
             "The run does not fit into the memory of this device: lower batch_size or max_length, or take a smaller "
             "base model."
         )
-    sentence = str(error) if isinstance(error, StudioError) else _surprise(error)
+    sentence = str(error) if isinstance(error, StudioError) else _obituaries() or _surprise(error)
     try:
         report.error(sentence, type(error).__name__)
         report.done("failed", message=sentence, **results)
     except OSError:
         print(sentence, file=sys.stderr)
+
+
+def _obituaries() -> str:
+    """What is said where another process of the run is the reason: this one only lost its connection."""
+    told = obituaries()
+    return f"{told}. Training ended with it: resume goes on from the last checkpoint." if told else ""
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import torch
 
 from studio.models.devices import device_name
-from studio.training.trainer import world_size
+from studio.training.together import world_size
 
 
 def machine_of(device: torch.device) -> dict[str, object]:
@@ -18,12 +18,14 @@ def machine_of(device: torch.device) -> dict[str, object]:
         "pid": os.getpid(),
         "device": device.type,
         "device_name": device_name(device),
+        "processes": world_size(),
         "versions": {name: version(name) for name in packages},
     }
 
 
 def own_device(wanted: str) -> str:
     """Under a launcher each process takes the GPU that the launcher gave it."""
-    if world_size() > 1 and torch.cuda.is_available() and wanted != "cpu":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    own = int(os.environ.get("LOCAL_RANK", "0"))
+    if world_size() > 1 and own < torch.cuda.device_count() and wanted != "cpu":
+        torch.cuda.set_device(own)
     return wanted

@@ -6,8 +6,6 @@ trainer.py, callbacks.py, checkpoints.py, sampling.py; ending.py turns what is r
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 import traceback
@@ -23,7 +21,7 @@ from transformers import PrinterCallback, set_seed
 from studio.contract.events import newest
 from studio.contract.spec import TrainSpec, read_train_spec
 from studio.contract.trackers import tracker_names
-from studio.errors import BadFile, BadModel, BadSpec
+from studio.errors import BadFile
 from studio.models.answers import context_window
 from studio.models.classify import text_window
 from studio.models.devices import device_name, pick_device
@@ -51,8 +49,9 @@ from studio.training.quick import make_quick
 from studio.training.report import Report
 from studio.training.sampling import report_samples
 from studio.training.stop import Stop
+from studio.training.together import Dealt, Ranks, blank, meet, shared_losses
 from studio.training.trackers import open_trackers
-from studio.training.trainer import AnswerTrainer, arguments, world_size
+from studio.training.trainer import AnswerTrainer, arguments
 
 CURVE_ROWS = 128
 """Validation rows behind a point of the curve; more would only slow the run."""
@@ -95,8 +94,10 @@ def train(run_dir: Path, report: Report, stop: Stop) -> dict[str, object]:
     be_quiet()
     spec = read_train_spec(run_dir)
     tracker_names(spec.trackers)  # a missing one is told before anything slow
-    device = pick_device(spec.device)
-    report.state("loading", f"Loading {spec.base_model} on {device_name(device)}", **machine_of(device))
+    device = pick_device(own_device(spec.device))
+    about = machine_of(device)
+    several = f", {about['processes']} processes" if about["processes"] != 1 else ""
+    report.state("loading", f"Loading {spec.base_model} on {device_name(device)}{several}", **about)
     ahead = render_ahead(spec, lambda early: _read_splits(spec, early, stop))
     base = _load(spec)
     stay_offline()
@@ -110,23 +111,26 @@ def train(run_dir: Path, report: Report, stop: Stop) -> dict[str, object]:
     plan = _plan(spec, data.train.rows)
     set_seed(spec.seed)
     model = attach(base, spec)
-    checkpoint = _checkpoint(run_dir, plan, base, report, stop)
+    checkpoint = checkpoints.to_go_on_from(run_dir, plan.steps, base, report, stop)
     begin(data.ways, model, run_dir, spec, base, data.train.rows, _held_rows(data, spec), report, stop)
-    report.listen(open_trackers(run_dir, spec, stop.saved_step, report.warning))
+    ranks = meet(base.device, spec.objective)
+    if ranks.first:
+        report.listen(open_trackers(run_dir, spec, stop.saved_step, report.warning))
 
     lengths = [len(row) for split in (data.train, data.validation, data.test) for row in split.rows]
-    quick = make_quick(model, base, spec, lengths, plan.tokens_after[-1], report, newest(run_dir, "compiled"))
+    own_tokens = plan.tokens_after[-1] // ranks.count
+    quick = make_quick(model, base, spec, lengths, own_tokens, report, newest(run_dir, "compiled"))
 
     resumed = f", going on from step {checkpoints.step_of(checkpoint)}" if checkpoint else ""
     report.state("training", f"Training {plan.steps} steps{resumed}", **_sizes(data, plan, base, model), **quick)
-    first = int(os.environ.get("RANK", "0")) == 0
-    best = Best(run_dir, spec.keep == "best", spec.patience, stop.saved_step, writes=first)
-    validate = _validator(model, data, base, spec, best, report, stop)
-    progress = _run_steps(run_dir, spec, plan, data, base, model, checkpoint, best, validate, report, stop)
+    best = Best(run_dir, spec.keep == "best", spec.patience, stop.saved_step, writes=ranks.first)
+    validate = _validator(model, data, base, spec, best, ranks, report, stop)
+    progress = _run_steps(run_dir, spec, plan, data, base, model, checkpoint, best, validate, ranks, report, stop)
     if progress.last_step < plan.steps and not best.exhausted:
         stop.check()
-    if not first:
-        return {}  # a helper of a multi-GPU run: the first process does the rest
+    if not ranks.first:
+        return {}  # the first process of a run does the rest, alone
+    validate = _validator(model, data, base, spec, best, Ranks(), report, stop)
     # Before anything else can fail or be stopped: these are the hours that the user waited for.
     stop.results = {
         "base_hash": base.weights_hash,
@@ -162,7 +166,7 @@ def _load(spec: TrainSpec) -> LoadedBase:
     base = load_base(
         spec.models,
         spec.base_model,
-        own_device(spec.device),
+        spec.device,
         spec.dtype,
         spec.family,
         labels=lambda: snapshot_labels(spec.snapshot),
@@ -215,35 +219,13 @@ def _nothing_left(split: Split, spec: TrainSpec) -> str:
 
 
 def _plan(spec: TrainSpec, rows: list[Row]) -> Plan:
-    world = world_size()
-    rows_per_step = spec.rows_per_step * world
-    steps = spec.max_steps or max(1, -(-spec.steps(len(rows)) // world))
+    rows_per_step, steps = spec.rows_per_step, spec.steps(len(rows))
     total = steps * rows_per_step if spec.max_steps else max(1, round(len(rows) * spec.epochs))
     order = run_order([len(row) for row in rows], total, spec.batch_size, spec.seed)
     lengths = np.asarray([len(row) for row in rows])[order]
     sums = np.concatenate([[0], np.cumsum(lengths)])
     after = [int(sums[min(step * rows_per_step, total)]) for step in range(steps + 1)]
     return Plan(steps, rows_per_step, order, after)
-
-
-def _checkpoint(run_dir: Path, plan: Plan, base: LoadedBase, report: Report, stop: Stop) -> Path | None:
-    """The checkpoint to go on from, with what is damaged moved out of the way. Raises BadSpec or BadModel."""
-    folder = run_dir / checkpoints.FOLDER
-    checkpoints.clear_unfinished(folder)
-    whole, damaged = checkpoints.newest_whole(folder)
-    for bad in damaged:
-        report.warning(f"{bad.name} is damaged and was passed over.", checkpoint=bad.name)
-        shutil.rmtree(bad, ignore_errors=True)
-    if whole is None:
-        return None
-    if checkpoints.step_of(whole) > plan.steps:
-        raise BadSpec(f"{whole.name} is beyond this run's {plan.steps} steps: the spec or snapshot has changed.")
-    if newest(run_dir, "base_hash") not in (None, base.weights_hash):
-        raise BadModel(
-            f"'{base.name}' has other weights now than when this run began: put the old ones back, or start a new run."
-        )
-    stop.saved_step = checkpoints.step_of(whole)
-    return whole
 
 
 def _sizes(data: Data, plan: Plan, base: LoadedBase, model: Any) -> dict[str, object]:
@@ -269,6 +251,7 @@ def _run_steps(
     checkpoint: Path | None,
     best: Best,
     validate: Callable[[int], None] | None,
+    ranks: Ranks,
     report: Report,
     stop: Stop,
 ) -> Progress:
@@ -282,25 +265,33 @@ def _run_steps(
         validate_at=marks(plan.steps, spec.evaluations, with_last=True) if validate else frozenset(),
         save_at=marks(plan.steps, spec.checkpoints, with_last=False),
         enough=lambda: best.exhausted,
+        ranks=ranks,
     )
     callbacks: list[Any] = [progress, between]
     trainer: Any
     if isinstance(ways, PreferenceWays):
         trainer = ways.trainer(spec, plan.steps, output, model, base, rows, callbacks=callbacks, report=report)
     else:
-        longest = ways.collate([data.train.rows[int(index)] for index in plan.order[: spec.batch_size]], pad)
+        first = plan.order[: spec.batch_size][-spec.rows_per_pass :]  # its longest row is the last
+        longest = ways.collate([data.train.rows[int(index)] for index in first], pad)
+        nothing = blank(ways.collate([min(data.train.rows, key=len)], pad))
+        several = ranks.count > 1
+        dealt = Dealt(len(rows), plan.steps, plan.rows_per_step, spec.batch_size, ranks) if several else None
         trainer = AnswerTrainer(
             model=model,
-            args=arguments(spec, plan.steps, output, base.device),
-            data_collator=lambda rows: ways.collate(rows, pad),
+            args=arguments(spec, plan.steps, output, base.device, dealt.passes if dealt else 0),
+            data_collator=lambda rows: ways.collate(rows, pad) if rows else nothing,
             train_dataset=rows,
             callbacks=callbacks,
             ways=ways,
-            thrift=fit(spec, model, longest, base.device, report, world_size() == 1),
+            thrift=fit(spec, model, longest, base.device, report, not several),
             groups=groups(model, base, spec),
             smoothing=spec.label_smoothing,
             autocast=base.dtype if base.device.type == "cuda" and base.dtype == torch.bfloat16 else None,
+            dealt=dealt,
         )
+        if ranks.rank:
+            torch.manual_seed(spec.seed + ranks.rank)  # other rows are to have other dropout
     trainer.remove_callback(PrinterCallback)
     with stop.deferred():
         stop.check()
@@ -312,15 +303,16 @@ def _run_steps(
 
 
 def _validator(
-    model: Any, data: Data, base: LoadedBase, spec: TrainSpec, best: Best, report: Report, stop: Stop
+    model: Any, data: Data, base: LoadedBase, spec: TrainSpec, best: Best, ranks: Ranks, report: Report, stop: Stop
 ) -> Callable[[int], None] | None:
-    """What measures and notes the validation loss after a step; None where nothing is to be measured."""
+    """What measures and notes the validation loss after a step, each process its share of the rows; None where nothing
+    is to be measured."""
     rows, pad = spread(data.validation.rows, CURVE_ROWS), int(base.tokenizer.pad_token_id)
     if not rows or not spec.evaluations:
         return None
 
     def validate(step: int) -> None:
-        found = data.ways.row_losses(model, rows, pad, spec.batch_size, stop.check)
+        found = shared_losses(ranks, data.ways.row_losses, model, rows, pad, spec.batch_size, stop.check)
         loss = overall(found)
         check_validation(loss, step)
         report.metric("validation_loss", loss, step)

@@ -5,11 +5,11 @@ So gradient accumulation, clipping, schedules, resume and the multi-GPU launcher
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
 from studio.contract.spec import TrainSpec
@@ -17,10 +17,14 @@ from studio.training import checkpoints
 from studio.training.families import FamilyWays, of
 from studio.training.memory import Thrift
 from studio.training.methods import load, write
+from studio.training.together import Dealt, through, world_size
 
 
-def arguments(spec: TrainSpec, steps: int, output_dir: Path, device: torch.device) -> TrainingArguments:
-    """The Trainer's settings for a run of `steps` optimiser steps laid out as one epoch."""
+def arguments(
+    spec: TrainSpec, steps: int, output_dir: Path, device: torch.device, passes: int = 0
+) -> TrainingArguments:
+    """The Trainer's settings for a run of `steps` optimiser steps laid out as one epoch; `passes`: forward passes of
+    this process a step, 0 where it is alone."""
     warmup = round(spec.warmup_ratio * steps)
     constant = "constant_with_warmup" if warmup else "constant"
     schedule = {"constant": constant, "inverse-sqrt": "inverse_sqrt"}.get(spec.schedule, spec.schedule)
@@ -29,7 +33,7 @@ def arguments(spec: TrainSpec, steps: int, output_dir: Path, device: torch.devic
         num_train_epochs=1,
         max_steps=steps,
         per_device_train_batch_size=spec.batch_size,
-        gradient_accumulation_steps=spec.gradient_accumulation,
+        gradient_accumulation_steps=passes or spec.gradient_accumulation,
         learning_rate=spec.learning_rate,
         lr_scheduler_type=schedule,
         warmup_steps=warmup,
@@ -53,6 +57,7 @@ def arguments(spec: TrainSpec, steps: int, output_dir: Path, device: torch.devic
         accelerator_config={"non_blocking": device.type == "cuda"},
         use_cpu=device.type == "cpu",
         ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
     )
     if made.n_gpu > 1:
         # Several GPUs are for a launcher (torchrun); the Trainer would otherwise fall back to DataParallel.
@@ -96,6 +101,10 @@ class Sealed(Trainer):
             folder.mkdir(parents=True, exist_ok=True)
             write(self.model, folder)
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        self.accelerator.wait_for_everyone()  # `write` leaves nothing beside the weights, so theirs come first
+        super()._save_rng_state(output_dir)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load(model or self.model, Path(resume_from_checkpoint))
 
@@ -120,17 +129,25 @@ class AnswerTrainer(Sealed):
         smoothing: float = 0.0,
         groups: list[dict[str, Any]] | None = None,
         thrift: Thrift | None = None,
+        dealt: Dealt | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self._dealt = dealt
         self._thrift = thrift or Thrift(print, world_size() == 1)
         self.groups = groups
         self.model_accepts_loss_kwargs = True  # asks the Trainer to count the targets of a step for us
         self.loss_is_scaled_for_ga = True
         self._autocast = autocast
-        self._smoothing = smoothing
-        self._ways = ways or of("causal")
-        self._loss = self._ways.loss(self.model, smoothing)
+        self._loss = (ways or of("causal")).loss(self.model, smoothing)
+
+    def get_train_dataloader(self) -> Any:
+        """The rows in their order; of several processes, this one's share of each step."""
+        if self._dealt is None:
+            return super().get_train_dataloader()
+        dataset: Any = self.train_dataset
+        pinned = self.args.dataloader_pin_memory
+        return DataLoader(dataset, batch_sampler=self._dealt, collate_fn=self.data_collator, pin_memory=pinned)  # type: ignore[arg-type]
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of a micro-batch, in parts once memory has run out (see memory.py)."""
@@ -146,12 +163,9 @@ class AnswerTrainer(Sealed):
         """Mean loss in nats an answer token of the whole optimiser step; the share of this batch."""
         with torch.autocast(inputs["labels"].device.type, self._autocast, enabled=self._autocast is not None):
             # A wrapped model (DDP) must be entered through the wrapper, or its gradients are never summed.
-            own = model is self.model
-            total = self._loss(inputs) if own else self._ways.plain_loss(model, inputs, self._smoothing)
-        # Launchers average gradients over processes, whereas the count is already that of all of them.
+            alone = model is self.model
+            total = self._loss(inputs) if alone else through(model, self.model, self._loss, inputs)
+        if inputs.get("blank"):
+            total = total * 0.0
+        # DDP averages gradients over processes, whereas the count is already that of all of them.
         return total / num_items_in_batch * self.accelerator.num_processes
-
-
-def world_size() -> int:
-    """Processes that a launcher such as torchrun started for this run; 1 without one."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
