@@ -11,6 +11,7 @@ from storage.database import Database
 from storage.projects import list_projects
 from storage.runs import get_run
 from studio.commands import Outcome, opened
+from studio.commands.queueing import await_turn
 from studio.commands.spec_flags import settings_of
 from studio.contract.sweep import Trial
 from studio.errors import BadInput
@@ -31,15 +32,23 @@ def sweep(workspace: Workspace, flags: Namespace) -> Outcome:
     if act == "show":
         return Outcome(_result(get_sweep(workspace, name)))
     if act == "stop":
+        with opened(workspace) as db:
+            stop_sweep(workspace, name, db)
         return _stopped(workspace, name)
     if act == "use":
         with opened(workspace) as db:
             run = use_best(db, workspace, name)
-        return Outcome({"run": run.id, "state": run.state}, f"Run {run.id} has started.")
+        how = "is in the queue" if run.state == "waiting" else "has started"
+        return Outcome({"run": run.id, "state": run.state}, f"Run {run.id} {how}.")
     with opened(workspace) as db:
         found = resume_sweep(db, workspace, name) if act == "resume" else _start(db, workspace, name, flags)
-    print(f"Sweep {found.id} has started.", file=sys.stderr)
-    return Outcome(_result(found)) if flags.detach else _ended(_follow(workspace, found))
+    waits = found.state == "waiting"
+    print(f"Sweep {found.id} {'is in the queue' if waits else 'has started'}.", file=sys.stderr)
+    if flags.detach:
+        return Outcome(_result(found))
+    if waits:
+        await_turn(workspace, found.id)
+    return _ended(_follow(workspace, found))
 
 
 def _words(words: list[str]) -> tuple[str, str]:
@@ -73,7 +82,6 @@ def _start(db: Database, workspace: Workspace, snapshot: str, flags: Namespace) 
 
 
 def _stopped(workspace: Workspace, name: str) -> Outcome:
-    stop_sweep(workspace, name)
     print("Stopping: waiting for the checkpoint …", file=sys.stderr)
     return Outcome(_result(follow_sweep(workspace, name, lambda look: None)))
 

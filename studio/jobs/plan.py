@@ -23,7 +23,7 @@ from studio.contract.shapes import Shape
 from studio.contract.spec import Family, Method, TrainSpec
 from studio.jobs.continuing import settings_from
 from studio.jobs.defaults import Chosen
-from studio.jobs.devices import Device
+from studio.jobs.devices import Device, list_devices
 from studio.jobs.models import check_base_model
 from studio.jobs.plan_memory import ROOM, predict, row_limit
 from studio.jobs.plan_spec import Completed, complete
@@ -80,8 +80,13 @@ class Plan:
         return offered(self.family, self.device.kind == "cuda")
 
     @property
+    def device_count(self) -> int:
+        """Devices that the run takes at once."""
+        return self.spec.ranks if self.device.kind == "cuda" else 1
+
+    @property
     def memory_bytes(self) -> int | None:
-        """Predicted peak."""
+        """Predicted peak, on each device."""
         return self.footprint.total if self.footprint else None
 
     @property
@@ -132,13 +137,33 @@ def _speed(db: Database, made: Completed) -> tuple[float | None, str]:
     spec, device, shape = made.spec, made.device, made.shape
     for run in list_runs(db):
         same = run.base_model == spec.base_model and (run.device or "").lower().startswith(device.kind)
-        same = same and (run.spec or {}).get("method", "lora") == spec.method
+        kept = run.spec or {}
+        same = same and kept.get("method", "lora") == spec.method and _ranks(kept) == spec.ranks
         if same and run.state == "done" and run.tokens_per_second:
             return run.tokens_per_second, f"run {run.number} reached {run.tokens_per_second:.0f} tokens/s here"
     if device.kind != "cpu" or shape is None:
         return None, "the first steps will tell: nothing like it has run here yet"
     speed = _cpu_flops() * _CPU_EFFICIENCY / _operations(shape, spec.method)
     return speed, f"a matrix product timed here suggests {speed:,.0f} tokens/s"
+
+
+def _ranks(spec: Mapping[str, object]) -> int:
+    """The processes of a run by its kept spec, of whatever version."""
+    named = str(spec.get("devices") or "")
+    return named.count(",") + 1 if named else int(str(spec.get("processes") or 1))
+
+
+def _shared(made: Completed) -> str:
+    """How many devices share each step, and how many could; '' where there is one."""
+    spec, rows = made.spec, made.spec.rows_per_step
+    if spec.ranks > 1:
+        what = "GPUs" if made.device.kind == "cuda" else "processes of the CPU"
+        return f"{spec.ranks} {what} share each step's {rows} rows; what is learnt is that of one"
+    count = sum(one.kind == "cuda" for one in list_devices()) if made.device.kind == "cuda" else 1
+    could = min(count, rows)
+    if could < 2 or spec.objective != "sft":
+        return ""
+    return f"1 of {count} GPUs; with processes={could} as many share each step's {rows} rows, and learn the same"
 
 
 def _beside(made: Completed, snapshot: Snapshot) -> float:
@@ -190,6 +215,7 @@ def _reasons(
         batch += f" in {spec.gradient_accumulation} parts of {spec.batch_size}, so that it fits the memory"
     learns = "the label; the text is read" if made.family == "encoder" else "the answer's tokens; the prompt is read"
     more = [("Checkpointing", "on: the memory asks for it; a third more time")] if checkpointing else []
+    more += [("Devices", told)] if (told := _shared(made)) else []
     return (
         ("Steps", f"{steps:,}: {passes}, {batch}"),
         ("Longer rows", _longer(spec)),

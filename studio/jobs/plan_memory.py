@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from studio.contract.footprint import Footprint, footprint
 from studio.contract.shapes import Shape
@@ -28,12 +28,12 @@ class Fit:
 
 
 def predict(spec: TrainSpec, shape: Shape, device: Device, lengths: Lengths, checkpointing: bool) -> Footprint:
-    """The peak of a run as its spec has it."""
+    """The peak of a run as its spec has it: on each of its GPUs, or of all its processes where they share a memory."""
     packed = spec.packing != "off" and shape.family == "causal" and spec.method != "prompt" and not spec.neftune
-    batch = lengths.longest(spec.batch_size, row_limit(spec, shape), packed)
+    batch = lengths.longest(spec.rows_per_pass, row_limit(spec, shape), packed)
     if spec.objective != "sft":  # preferred and rejected answers side by side, and the logits of every token
         batch = replace(batch, rows=2 * batch.rows, targets=2 * batch.rows * batch.tokens)
-    return footprint(
+    found = footprint(
         shape,
         spec.method,
         spec.lora_rank,
@@ -45,6 +45,9 @@ def predict(spec: TrainSpec, shape: Shape, device: Device, lengths: Lengths, che
         prompt_tokens=spec.prompt_tokens,
         whole_logits=spec.objective != "sft",
     )
+    if device.kind == "cuda" or spec.ranks == 1:
+        return found
+    return replace(found, **{one.name: spec.ranks * getattr(found, one.name) for one in fields(found)})
 
 
 def fit(spec: TrainSpec, shape: Shape, device: Device, lengths: Lengths) -> Fit:

@@ -13,7 +13,7 @@ from studio.errors import BadSpec
 from studio.jobs.defaults import Chosen, good_defaults
 from studio.jobs.devices import Device, list_devices
 from studio.jobs.models import check_base_model, family_of, folder_of, model_shape
-from studio.jobs.plan_memory import Fit, fit
+from studio.jobs.plan_memory import Fit, fit, predict
 from studio.jobs.plan_tokens import Lengths, row_lengths
 from studio.settings import Workspace
 
@@ -54,6 +54,7 @@ def complete(
     chosen = good_defaults(family, shape, len(lengths), lengths, given, asked.objective)
     spec = parse_train_spec({one.name: one.value for one in chosen} | given | fixed)
     _refuse_method(spec, family, device)
+    refuse_devices(spec, device)
     found = fit(spec, shape, device, lengths) if shape else None
     if found and not {"batch_size", "gradient_accumulation"} & set(given):
         spec = spec.model_copy(
@@ -65,10 +66,30 @@ def complete(
     return Completed(spec, chosen, family, shape, device, lengths, found)
 
 
+def planned_bytes(made: Completed) -> int:
+    """The predicted peak of a run's memory; 0 where the base model is not on this machine yet."""
+    if made.shape is None or made.fit is None:
+        return 0
+    return predict(made.spec, made.shape, made.device, made.lengths, made.fit.checkpointing).total
+
+
 def device_of(spec: TrainSpec) -> Device:
     """The device that a run takes: the one it names, else the best there is."""
     devices = list_devices()
-    return next((device for device in devices if device.kind == spec.device), devices[0])
+    named = [device for device in devices if device.kind == "cuda" and str(device.index) in spec.devices.split(",")]
+    return next((device for device in (*named, *devices) if named or device.kind == spec.device), devices[0])
+
+
+def refuse_devices(spec: TrainSpec, device: Device) -> None:
+    """Raise BadSpec where there are not the GPUs that a run is to share."""
+    here = [one.index for one in list_devices() if one.kind == "cuda"]
+    missing = [number for number in spec.devices.split(",") if number and int(number) not in here]
+    if missing:
+        told = f"there are {len(here)}, counted from 0" if here else "there is none here"
+        raise BadSpec(f"There is no GPU {missing[0]}: {told} (`devices` lists them).")
+    count = {"cuda": len(here), "mps": 1}.get(device.kind, spec.ranks)  # a CPU has room for any
+    if spec.ranks > count:
+        raise BadSpec(f"{spec.ranks} processes need a GPU each, and there are {count}: set processes={count}.")
 
 
 def _tokenizer(folder: Path | None) -> Path | None:

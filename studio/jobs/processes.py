@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from studio.contract.events import LOG_FILE
 from studio.errors import BadInput, JobFailed
 
@@ -39,6 +41,15 @@ def claimed(run_dir: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def gives_memory_back() -> dict[str, str]:
+    """The environment in which a process that answers is started: glibc then returns large tensors to the system at
+    once, in huge pages. By its own habit it keeps the caches of answers that have long ended, 0.7 GB of 2.8 where the
+    starter model wrote 64 answers at once. Other C libraries take no notice."""
+    told = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1048576"
+    own = os.environ.get("GLIBC_TUNABLES")
+    return {"GLIBC_TUNABLES": f"{told}:{own}" if own else told}
 
 
 def spawn(run_dir: Path, module: str, lock: int, environment: Mapping[str, str] | None = None) -> int:
@@ -92,6 +103,7 @@ def ask_to_stop(run_dir: Path, hard: bool = False) -> bool:
     deadline = time.monotonic() + _NOTED_SECONDS
     while (pid := _pid(run_dir)) is None and is_alive(run_dir) and time.monotonic() < deadline:
         time.sleep(0.02)  # it is just being started
+    pid = _unnoted(run_dir) if pid is None else pid
     if pid is None or not is_alive(run_dir):
         return False
     (run_dir / STOP_FILE).touch()  # a process that has not begun to listen dies of the signal without a word
@@ -124,6 +136,15 @@ def _locked(descriptor: int) -> bool:
         except BlockingIOError:
             time.sleep(0.05)
     return False
+
+
+def _unnoted(run_dir: Path) -> int | None:
+    """The folder's process by its command: that of one whose starter was killed before it could note the number."""
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if words[1:2] == ["-m"] and words[3:] == [str(run_dir)]:
+            return int(process.pid)
+    return None
 
 
 def _pid(run_dir: Path) -> int | None:

@@ -1,7 +1,8 @@
 """Training runs: start, stop, resume, and take up what their processes say.
 
 A run's folder is the truth and lives on without the app; the rows in the database follow it. So closing the browser,
-restarting the app or killing it changes nothing for a run: the next look goes on where the last one stopped.
+restarting the app or killing it changes nothing for a run: the next look goes on where the last one stopped. A run that
+is started takes its place in the queue (studio.jobs.queueing), which begins it at once where a device is free.
 """
 
 from __future__ import annotations
@@ -11,25 +12,27 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from storage.database import Database
-from storage.projects import get_project
+from storage.queued import Ask, get_job
 from storage.records import Run
-from storage.runs import NewEvent, create_run, get_run, list_active_runs, list_events, list_runs, take_up_events
+from storage.runs import NewEvent, create_run_in, get_run, list_active_runs, list_events, list_runs, take_up_events
 from storage.snapshots import get_snapshot
 from studio.contract.events import ENDED_STATES, Event, log_tail, tail
-from studio.contract.spec import SPEC_FILE, TrainSpec
-from studio.errors import BadInput, DiskFull, NotFound
+from studio.contract.spec import SPEC_FILE, TrainSpec, parse_train_spec, read_train_spec
+from studio.errors import BadInput, BadSpec, DiskFull, NotFound, StudioError
 from studio.jobs.continuing import check_start, settings_from
-from studio.jobs.curves import curve_at_work
+from studio.jobs.devices import History
 from studio.jobs.models import check_base_model
-from studio.jobs.plan_spec import complete
-from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn, stop_was_asked
-from studio.jobs.sweeps import sweep_at_work
-from studio.settings import Workspace
+from studio.jobs.placing import asked_device
+from studio.jobs.plan_spec import complete, device_of, planned_bytes, refuse_devices
+from studio.jobs.processes import ask_to_stop, is_alive, reap, stop_was_asked
+from studio.jobs.queueing import PAUSED, TURN, WAITING, cancel, dispatch, enqueue, look, never_began
+from studio.settings import USER, Workspace
 
 __all__ = [
     "Watcher",
@@ -43,16 +46,14 @@ __all__ = [
     "start_run",
     "stop_run",
     "sync_runs",
-    "turn",
 ]
 
 _log = logging.getLogger(__name__)
 
 TRAINING_MODULE = "studio.training"
-# One process owns the database, so a lock of this process is enough. Without it two clicks start two runs, and a
-# watcher that saw a process dead could write `failed` over a run that was resumed in between.
-_TURN = threading.RLock()
+_SAMPLE_SECONDS = 2.0
 _STOPPED = "Stopped. Its checkpoint is kept: Resume goes on from it."
+_PAUSED_EARLY = "Paused before its first checkpoint: Resume starts from the beginning."
 _STOPPED_EARLY = "Stopped before its first checkpoint: Resume starts from the beginning."
 
 
@@ -72,11 +73,14 @@ def start_run(
     settings: Mapping[str, object] | None = None,
     project_id: str | None = None,
     from_run: str | None = None,
+    user: str = USER,
+    priority: int = 0,
 ) -> Run:
-    """Start training in a process of its own; `from_run`: the finished run whose weights it begins with
-    (then `base_model` may be '': that run's).
+    """Have a run wait for its turn, and begin at once where a device is free, in a process of its own; `from_run`: the
+    finished run whose weights it begins with (then `base_model` may be '': that run's).
 
-    Raises BadInput (also while another run trains, or for a run that cannot be gone on from), NotFound, DiskFull.
+    Raises BadInput (also for a run that cannot be gone on from), NotFound, DiskFull, and NotAllowed where the user's
+    device-hours are used up.
     """
     snapshot = get_snapshot(db, snapshot_id, project_id)
     if "start_from" in (settings or {}):
@@ -84,12 +88,13 @@ def start_run(
     if from_run:
         base_model = check_base_model(base_model or get_run(db, from_run).base_model)
         settings = settings_from(db, workspace, from_run, snapshot, base_model, settings or {})
-    spec = make_spec(workspace, snapshot.id, base_model, settings)
+    made = complete(workspace, snapshot.id, base_model, settings)
+    spec = made.spec
     if not (spec.snapshot / "manifest.json").exists():
         raise NotFound(f"The files of snapshot {snapshot.id} are gone from {spec.snapshot}: freeze it again.")
     check_start(spec)
-    with _TURN:
-        _refuse_second(db, workspace)
+    with TURN:
+        sync_runs(db, workspace)
         run_id = f"run-{secrets.token_hex(4)}"
         run_dir = workspace.runs / run_id
         try:
@@ -98,41 +103,61 @@ def start_run(
         except OSError as error:
             shutil.rmtree(run_dir, ignore_errors=True)
             raise DiskFull(f"The run cannot be written to {workspace.runs}: {error.strerror}. Make room.") from error
-        with claimed(run_dir) as lock:
-            steps, text = spec.steps(snapshot.train_rows), spec.model_dump_json()
-            run = create_run(db, run_id, snapshot.project_id, snapshot.id, spec.base_model, text, steps)
-            spawn(run_dir, TRAINING_MODULE, lock)
-    return run
+        row = (run_id, snapshot.project_id, snapshot.id, spec.base_model, spec.model_dump_json())
+        create = partial(_create, row, spec.steps(snapshot.train_rows))
+        ask = Ask(run_id, "run", snapshot.project_id, user, asked_device(spec), planned_bytes(made), priority)
+        try:
+            enqueue(db, workspace, ask, create)
+        except StudioError:
+            shutil.rmtree(run_dir, ignore_errors=True)
+            raise
+    return get_run(db, run_id)
 
 
-def resume_run(db: Database, workspace: Workspace, run_id: str) -> Run:
-    """Go on from a stopped or failed run's last checkpoint (from the start when it has none). Raises BadInput."""
-    with _TURN:
+def resume_run(
+    db: Database, workspace: Workspace, run_id: str, user: str = "", share: Mapping[str, object] | None = None
+) -> Run:
+    """Go on from a stopped, failed or paused run's last checkpoint (from the start when it has none), when it is its
+    turn; `user`: who asks, '' for whoever asked before; `share`: its `processes` or `devices` from here on, where that
+    is to change. Raises BadInput, NotFound, NotAllowed."""
+    with TURN:
         sync_runs(db, workspace)
         run = get_run(db, run_id)
         if run.state == "done":
             raise BadInput(f"Run {run.number} is done: there is nothing to resume.")
-        if run.state not in ENDED_STATES:
+        if run.state == "waiting":
+            raise BadInput(f"Run {run.number} waits in the queue already.")
+        if run.state not in (*ENDED_STATES, "paused"):
             raise BadInput(f"Run {run.number} is at work already.")
-        _refuse_second(db, workspace)
         run_dir = _run_dir(workspace, run_id)
-        with claimed(run_dir) as lock:
-            take_up_events(db, run_id, [], run.events_offset, {"state": "starting", "message": ""})
-            spawn(run_dir, TRAINING_MODULE, lock)
+        asks = _asks(run, run_dir, share)
+        job = get_job(db, run_id)
+        memory = job.memory_bytes if job else run.memory_bytes or 0
+        who, priority = user or (job.user_name if job else USER), job.priority if job else 0
+        asked = Ask(run_id, "run", run.project_id, who, asks, memory, priority)
+        enqueue(db, workspace, asked)
         return get_run(db, run_id)
 
 
 def stop_run(db: Database, workspace: Workspace, run_id: str) -> None:
-    """Ask a run to stop; it answers with a checkpoint and the state `stopped`. Raises BadInput when none is at work."""
-    run = get_run(db, run_id)
+    """Ask a run to stop; it answers with a checkpoint and the state `stopped`. One that waits leaves the queue. Raises
+    BadInput when it neither waits nor is at work."""
+    with TURN:  # else what waits could be started between the look and the cancelling
+        run = get_run(db, run_id)
+        if run.state in WAITING and get_job(db, run_id):
+            cancel(db, workspace, run_id)
+            return
     if not ask_to_stop(_run_dir(workspace, run_id)):
         raise BadInput(f"Run {run.number} is not at work: there is nothing to stop.")
 
 
 def sync_runs(db: Database, workspace: Workspace) -> list[str]:
-    """Take up the new events of every run that has not ended; ids of the runs that changed."""
-    with _TURN:
-        return [run.id for run in list_active_runs(db) if _sync(db, workspace, run)]
+    """Take up the new events of every run that has not ended, and start what waits where a device has become free; ids
+    of the runs that changed."""
+    with TURN:  # else `failed` could be written over a run that was found dead and is resumed in between
+        changed = [run.id for run in list_active_runs(db) if _sync(db, workspace, run)]
+        dispatch(db, workspace)
+        return changed
 
 
 def follow_run(
@@ -159,8 +184,8 @@ def run_log(workspace: Workspace, run_id: str, lines: int = 20) -> str:
 
 
 class Watcher:
-    """A thread that takes up events of active runs every half second, for as long as the app lives; `on_done` is given
-    the id of each run that came to its end."""
+    """A thread that takes up events of active runs every half second and starts what waits, for as long as the app
+    lives; `on_done` is given the id of each run that came to its end. `history`: the devices in the last minutes."""
 
     def __init__(
         self,
@@ -170,6 +195,9 @@ class Watcher:
         on_done: Callable[[str], object] = lambda run_id: None,
     ) -> None:
         self._db, self._workspace, self._seconds, self._on_done = db, workspace, seconds, on_done
+        self.history = History()
+        self._sampled = float("-inf")
+        self._active = {run.id for run in list_active_runs(db)}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="run watcher", daemon=True)
 
@@ -186,20 +214,33 @@ class Watcher:
     def _watch(self) -> None:
         while not self._ended.wait(self._seconds):
             try:
-                for run_id in sync_runs(self._db, self._workspace):
-                    if get_run(self._db, run_id).state == "done":
-                        self._on_done(run_id)
+                self.look()
             except DiskFull:
                 continue  # the events stay in their file and are taken up when there is room
             except Exception:
                 # A bug, but one that must not leave every later run unwatched: the next look starts from the files.
                 _log.exception("A look at the runs failed")
 
+    def look(self) -> None:
+        """One look. What was active at the last one counts as well as what this one takes up: a click may have taken
+        up the end of a run meanwhile."""
+        changed = sync_runs(self._db, self._workspace)
+        before, self._active = self._active, {run.id for run in list_active_runs(self._db)}
+        for run_id in sorted({*before, *changed} - self._active):
+            if get_run(self._db, run_id).state == "done":
+                self._on_done(run_id)
+        if time.monotonic() - self._sampled >= _SAMPLE_SECONDS:
+            self._sampled = time.monotonic()
+            look(self._db, self._workspace, self.history.sample())
+
 
 def _sync(db: Database, workspace: Workspace, run: Run) -> bool:
     run_dir = workspace.runs / run.id
+    job = get_job(db, run.id)
     alive = is_alive(run_dir)  # asked first: what a dying process wrote last is then in the file already
     if not alive:
+        if never_began(job, run_dir):
+            return False  # the queue starts it anew
         reap(run_dir)
     events, offset = tail(run_dir, run.events_offset)
     changes = _changes(events)
@@ -207,6 +248,10 @@ def _sync(db: Database, workspace: Workspace, run: Run) -> bool:
         changes |= _ending(run_dir, events)
     if changes.get("state") == "stopped":
         changes["message"] = _STOPPED if _has_checkpoint(run_dir) else _STOPPED_EARLY
+        if job and job.state == "pausing":
+            kept = PAUSED if _has_checkpoint(run_dir) else _PAUSED_EARLY
+            why = f"{job.reason[:1].upper()}{job.reason[1:]}. " if job.reason else ""
+            changes |= {"state": "paused", "message": f"{why}{kept}"}
     if not events and not changes:
         return False
     take_up_events(db, run.id, [NewEvent(e.seq, e.at, e.kind, e.data) for e in events], offset, changes)
@@ -252,26 +297,29 @@ def _has_checkpoint(run_dir: Path) -> bool:
     return any((run_dir / "checkpoints").glob("checkpoint-*"))
 
 
-@contextmanager
-def turn(db: Database, workspace: Workspace) -> Iterator[None]:
-    """Hold the one turn to train for the length of a `with` block. Raises BadInput while anything trains."""
-    with _TURN:
-        _refuse_second(db, workspace)
-        yield
+def _asks(run: Run, run_dir: Path, share: Mapping[str, object] | None) -> str:
+    """What a run asks of the queue as it goes on: its folder is the truth, whatever its row was made with."""
+    if share:
+        return asked_device(_shared_anew(run_dir, share))
+    try:
+        return asked_device(read_train_spec(run_dir))
+    except BadSpec:  # its process will say what is wrong
+        return str(run.spec.get("device", "auto"))
 
 
-def _refuse_second(db: Database, workspace: Workspace) -> None:
-    sync_runs(db, workspace)
-    active = list_active_runs(db)
-    if active:
-        name = get_project(db, active[0].project_id).name  # runs are counted per project
-        raise BadInput(f"Run {active[0].number} of {name} is at work: wait until it has ended, or stop it.")
-    if sweep := sweep_at_work(workspace):
-        name = get_project(db, sweep.project_id).name
-        raise BadInput(f"Sweep {sweep.number} of {name} is at work: wait until it has ended, or stop it.")
-    if curve := curve_at_work(workspace):
-        name = get_project(db, curve.project_id).name
-        raise BadInput(f"Learning curve {curve.number} of {name} is at work: wait until it has ended, or stop it.")
+def _shared_anew(run_dir: Path, share: Mapping[str, object]) -> TrainSpec:
+    """The spec of a run with another number of processes, in its folder too: what is learnt is the same for any."""
+    fields = read_train_spec(run_dir).model_dump(mode="json") | {"devices": "", "processes": 1}
+    spec = parse_train_spec(fields | {name: share[name] for name in ("devices", "processes") if name in share})
+    refuse_devices(spec, device_of(spec))
+    whole = run_dir / f"{SPEC_FILE}.tmp"
+    whole.write_text(spec.model_dump_json(indent=2), encoding="utf-8")
+    whole.replace(run_dir / SPEC_FILE)
+    return spec
+
+
+def _create(row: tuple[str, str, str, str, str], steps: int, cursor: Any) -> None:
+    create_run_in(cursor, *row, steps, state="waiting")
 
 
 def _run_dir(workspace: Workspace, run_id: str) -> Path:

@@ -1,6 +1,6 @@
 """Sweeps started, stopped, gone on with, and made a run of: one process, whose trials are runs of their own.
 
-A sweep takes the turn to train as a run does: one of them is at work at a time. How each stands is told by
+A sweep takes its place in the queue as a run does (studio.jobs.queueing). How each stands is told by
 studio.jobs.sweeps.
 """
 
@@ -13,17 +13,21 @@ from collections.abc import Callable, Iterable, Mapping
 
 from storage.audit import record
 from storage.database import Database
+from storage.queued import Ask, get_job
 from storage.records import Run, Snapshot, User
 from storage.snapshots import get_snapshot
 from studio.contract.spec import SPEC_FILE, TRAIN_FIELDS
 from studio.contract.sweep import Choices, Range, SweepSpec, parse_over, parse_sweep_spec, settings_with
-from studio.errors import BadInput, DiskFull, JobFailed, NotFound
+from studio.errors import BadInput, DiskFull, JobFailed, NotFound, StudioError
 from studio.jobs.continuing import check_start, settings_from
 from studio.jobs.models import check_base_model
-from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn
-from studio.jobs.runs import make_spec, start_run, turn
+from studio.jobs.placing import asked_device
+from studio.jobs.plan_spec import complete, planned_bytes
+from studio.jobs.processes import ask_to_stop, is_alive, reap
+from studio.jobs.queueing import TURN, WAITING, cancel, enqueue
+from studio.jobs.runs import make_spec, start_run
 from studio.jobs.sweeps import About, Sweep, get_sweep, is_orphaned, list_sweeps, sweep_folder, write_about
-from studio.settings import Workspace
+from studio.settings import USER, Workspace
 
 SWEEPING_MODULE = "studio.sweeping"
 _ORPHAN_SECONDS = 60.0
@@ -40,12 +44,15 @@ def start_sweep(
     trials: int = 8,
     project_id: str | None = None,
     from_run: str | None = None,
+    user: str = USER,
     **options: object,
 ) -> Sweep:
-    """Start a sweep over `over` (`field=a,b,c` or `field=low..high`) with the other `settings` of a run as they are.
+    """Have a sweep over `over` (`field=a,b,c` or `field=low..high`) wait for its turn, with the other `settings` of a
+    run as they are; it begins at once where a device is free.
 
     `from_run`: the finished run whose weights each trial begins with; `options`: other fields of SweepSpec
-    (timeout_minutes, seed, prune, keep, …). Raises BadInput (also while a run or sweep is at work), NotFound, DiskFull.
+    (timeout_minutes, seed, prune, keep, …). Raises BadInput, NotFound, DiskFull, and NotAllowed where the user's
+    device-hours are used up.
     """
     snapshot = get_snapshot(db, snapshot_id, project_id)
     given, tried = dict(settings or {}), parse_over(over)
@@ -60,29 +67,38 @@ def start_sweep(
     if not snapshot.validation_rows:
         raise BadInput("A sweep compares validation losses, and this snapshot has no validation rows: freeze another.")
     check_start(base)
-    with turn(db, workspace):
-        number = 1 + max((sweep.number for sweep in list_sweeps(workspace, snapshot.project_id)), default=0)
-        folder = workspace.sweeps / f"sweep-{secrets.token_hex(4)}"
-        try:
-            folder.mkdir(parents=True)
-            write_about(folder, About(snapshot.project_id, number, snapshot.id, base.base_model, from_run or ""))
-            (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise DiskFull(f"The sweep cannot be written to {folder}: {error.strerror}. Make room.") from error
-        with claimed(folder) as lock:
-            spawn(folder, SWEEPING_MODULE, lock)
+    memory = _planned_bytes(workspace, snapshot.id, base_model, given, tried)
+    number = 1 + max((sweep.number for sweep in list_sweeps(workspace, snapshot.project_id)), default=0)
+    folder = workspace.sweeps / f"sweep-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True)
+        write_about(folder, About(snapshot.project_id, number, snapshot.id, base.base_model, from_run or ""))
+        (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise DiskFull(f"The sweep cannot be written to {folder}: {error.strerror}. Make room.") from error
+    try:
+        enqueue(db, workspace, Ask(folder.name, "sweep", snapshot.project_id, user, asked_device(base), memory))
+    except StudioError:  # then it is not in the queue
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return get_sweep(workspace, folder.name)
 
 
-def stop_sweep(workspace: Workspace, sweep_id: str) -> None:
-    """Ask a sweep to stop; its trial answers with a checkpoint. Raises BadInput when it is not at work, NotFound."""
+def stop_sweep(workspace: Workspace, sweep_id: str, db: Database | None = None) -> None:
+    """Ask a sweep to stop; its trial answers with a checkpoint. One that waits leaves the queue, where `db` is given.
+    Raises BadInput when it is not at work, NotFound."""
+    with TURN:  # else what waits could be started between the look and the cancelling
+        if db and (job := get_job(db, sweep_id)) and job.state in WAITING:
+            cancel(db, workspace, sweep_id)
+            return
     if not ask_to_stop(sweep_folder(workspace, sweep_id)):
         raise BadInput("The sweep is not at work: there is nothing to stop.")
 
 
-def resume_sweep(db: Database, workspace: Workspace, sweep_id: str) -> Sweep:
-    """Go on with a stopped or failed sweep, with the trial that was at work first. Raises BadInput, NotFound."""
+def resume_sweep(db: Database, workspace: Workspace, sweep_id: str, user: str = "") -> Sweep:
+    """Go on with a stopped or failed sweep when it is its turn, with the trial that was at work first; `user`: who
+    asks, '' for whoever asked before. Raises BadInput, NotFound, NotAllowed."""
     folder = sweep_folder(workspace, sweep_id)
     sweep = get_sweep(workspace, sweep_id)
     if sweep.state == "done":
@@ -91,14 +107,15 @@ def resume_sweep(db: Database, workspace: Workspace, sweep_id: str) -> Sweep:
         raise BadInput(f"Sweep {sweep.number} is at work already.")
     if is_orphaned(folder):
         _end_orphan(workspace, sweep_id)
-    with turn(db, workspace), claimed(folder) as lock:
-        spawn(folder, SWEEPING_MODULE, lock)
+    job = get_job(db, sweep_id)
+    who, memory = user or (job.user_name if job else USER), job.memory_bytes if job else 0
+    enqueue(db, workspace, Ask(sweep_id, "sweep", sweep.project_id, who, asked_device(sweep.spec.base), memory))
     return get_sweep(workspace, sweep_id)
 
 
-def use_best(db: Database, workspace: Workspace, sweep_id: str) -> Run:
+def use_best(db: Database, workspace: Workspace, sweep_id: str, user: str = USER) -> Run:
     """Start an ordinary run with the settings of a sweep's best trial: the same seed, so the same weights, and with
-    held-out losses and samples. Raises BadInput without one or while something trains, NotFound."""
+    held-out losses and samples. Raises BadInput without one, NotFound."""
     sweep = get_sweep(workspace, sweep_id)
     best = sweep.report.best_trial
     if best is None:
@@ -106,7 +123,8 @@ def use_best(db: Database, workspace: Workspace, sweep_id: str) -> Run:
     fields, about = settings_with(sweep.spec, best.values), sweep.about
     settings = {name: value for name, value in fields.items() if name in TRAIN_FIELDS}
     return start_run(
-        *(db, workspace, about.snapshot_id, about.base_model, settings, about.project_id, about.from_run or None)
+        *(db, workspace, about.snapshot_id, about.base_model, settings, about.project_id, about.from_run or None),
+        user=user,
     )
 
 
@@ -133,7 +151,10 @@ def start_sweep_for(
     **options: object,
 ) -> Sweep:
     """`start_sweep` with a line in the audit log."""
-    sweep = start_sweep(db, workspace, snapshot_id, base_model, settings, over, trials, project_id, from_run, **options)
+    who = user.name
+    sweep = start_sweep(
+        db, workspace, snapshot_id, base_model, settings, over, trials, project_id, from_run, who, **options
+    )
     about = {"number": sweep.number, "snapshot": sweep.about.snapshot_id, "over": sorted(sweep.spec.over)}
     record(db, user.name, "sweep start", sweep.project_id, sweep.id, **about, trials=sweep.spec.trials)
     return sweep
@@ -141,21 +162,21 @@ def start_sweep_for(
 
 def stop_sweep_for(db: Database, workspace: Workspace, user: User, sweep_id: str) -> None:
     """`stop_sweep` with a line in the audit log."""
-    stop_sweep(workspace, sweep_id)
+    stop_sweep(workspace, sweep_id, db)
     sweep = get_sweep(workspace, sweep_id)
     record(db, user.name, "sweep stop", sweep.project_id, sweep.id, number=sweep.number)
 
 
 def resume_sweep_for(db: Database, workspace: Workspace, user: User, sweep_id: str) -> Sweep:
     """`resume_sweep` with a line in the audit log."""
-    sweep = resume_sweep(db, workspace, sweep_id)
+    sweep = resume_sweep(db, workspace, sweep_id, user.name)
     record(db, user.name, "sweep resume", sweep.project_id, sweep.id, number=sweep.number)
     return sweep
 
 
 def use_best_for(db: Database, workspace: Workspace, user: User, sweep_id: str) -> Run:
     """`use_best` with a line in the audit log."""
-    run = use_best(db, workspace, sweep_id)
+    run = use_best(db, workspace, sweep_id, user.name)
     record(db, user.name, "run start", run.project_id, run.id, number=run.number, sweep=sweep_id)
     return run
 
@@ -197,6 +218,21 @@ def _sweep_spec(
     }
     ratio = base.lora_alpha / base.lora_rank if "lora_rank" in tried and "lora_alpha" not in settings else 0.0
     return parse_sweep_spec({"base": base, "bases": bases, "alpha_by_rank": ratio, "over": tried, **options})
+
+
+def _planned_bytes(
+    workspace: Workspace,
+    snapshot_id: str,
+    base_model: str,
+    settings: Mapping[str, object],
+    tried: Mapping[str, Choices | Range],
+) -> int:
+    """The largest peak of the methods that are tried; 0 where one cannot be planned. Other fields count as set."""
+    methods = tried.get("method")
+    names = methods.choices if isinstance(methods, Choices) else ()
+    cases = [{**settings, "method": name} for name in names] or [dict(settings)]
+    planned = [planned_bytes(complete(workspace, snapshot_id, base_model, case)) for case in cases]
+    return max(planned) if all(planned) else 0
 
 
 def _end_orphan(workspace: Workspace, sweep_id: str) -> None:

@@ -18,6 +18,7 @@ from studio.contract.events import Event, log_tail, read_all
 from studio.contract.sweep import SweepReport, SweepSpec, combinations, read_report, read_sweep_spec
 from studio.errors import NotFound, StudioError
 from studio.jobs.processes import PROCESS_FILE, is_alive, reap, stop_was_asked
+from studio.jobs.waiting import HELD, why_waiting
 from studio.settings import Workspace
 
 _ABOUT_FILE = "about.json"
@@ -40,8 +41,8 @@ class About:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep as it stands. `state`: starting, training, stopping, done, stopped or failed; `message` says what it does
-    or why it ended; `seconds_left` is a guess from the trials so far, None without any."""
+    """A sweep as it stands. `state`: waiting, starting, training, stopping, done, stopped or failed; `message` says
+    what it does or why it ended; `seconds_left` is a guess from the trials so far, None without any."""
 
     id: str
     about: About
@@ -73,8 +74,8 @@ class Sweep:
 
     @property
     def active(self) -> bool:
-        """Whether a process works on it."""
-        return self.state in ("starting", "training", "stopping")
+        """Whether a process works on it, or will when it is its turn."""
+        return self.state in ("waiting", "starting", "training", "stopping")
 
     @property
     def resumable(self) -> bool:
@@ -164,6 +165,8 @@ def _at_work(folder: Path, events: Sequence[Event]) -> tuple[str, str]:
 
 
 def _ended(folder: Path, events: Sequence[Event]) -> tuple[str, str]:
+    if (why := why_waiting(folder)) is not None:
+        return ("stopped", _STOPPED) if why in HELD else ("waiting", f"{why[:1].upper()}{why[1:]}.")
     last = events[-1] if events and events[-1].kind == "done" else None
     if last and last.data.get("state") in ("done", "failed"):
         return str(last.data["state"]), str(last.data.get("message") or "")

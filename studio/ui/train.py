@@ -11,6 +11,7 @@ import gradio as gr
 from studio.context import Studio
 from studio.contract.events import ACTIVE_STATES
 from studio.contract.spec import STARTER
+from studio.data.sample import QUICK_RUN
 from studio.errors import BadInput
 from studio.jobs.on_behalf import resume_run_for, start_run_for, stop_run_for
 from studio.jobs.runs import get_run, list_runs
@@ -30,10 +31,12 @@ from studio.ui.train_form import (
     Wanted,
     findings_of,
     planned,
+    quick_settings,
     snapshot_menu,
     start_menu,
     swept,
 )
+from studio.ui.train_queue import build as build_queue
 from studio.ui.train_settings import CHOSEN, setting_controls
 from studio.ui.train_settings import NAMES as SETTINGS
 from studio.ui.train_views import RunView, run_view, runs_html
@@ -78,10 +81,12 @@ class _Parts:
 def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     """Lay the tab out and wire it."""
     parts = _layout()
-    look = _wire_run(studio, frame, tab, parts)  # first: a page sends its events in this order, one after the other
+    # First what shows a run: a page sends its events in this order, one after the other.
+    look, clicks = _wire_run(studio, frame, tab, parts)
     _wire_plan(studio, frame, tab, parts)
     used = build_sweep(studio, frame, tab, Asked(parts.wanted, swept))
     build_curve(studio, frame, tab, Asked(parts.wanted, swept))
+    build_queue(studio, frame, tab, [*clicks, used])
     used.then(look, [frame.project, parts.run, parts.seen], parts.view, **QUICK)
 
 
@@ -145,13 +150,14 @@ def _layout() -> _Parts:
 
 def _wire_plan(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
 
-    def on_show(chosen: str | None, current: str | None, begin: str | None) -> list[object]:
-        return [snapshot_menu(studio, chosen, current), start_menu(studio, chosen, begin)]
+    def on_show(chosen: str | None, current: str | None, begin: str | None, *quick: str | None) -> list[object]:
+        menus = [snapshot_menu(studio, chosen, current), start_menu(studio, chosen, begin)]
+        return [*menus, *quick_settings(studio, chosen, quick)]
 
     def on_plan(chosen: str | None, *wanted: Any) -> list[object]:
         return planned(studio, chosen, wanted)
 
-    menus = [parts.snapshot, parts.start_from]
+    menus = [parts.snapshot, parts.start_from, *(parts.settings[SETTINGS.index(name)] for name in QUICK_RUN)]
     gr.on(frame.looks_at(tab), on_show, [frame.project, *menus], menus, **REFRESH)
     shown = [part for name, part in zip(SETTINGS, parts.settings, strict=True) if name in CHOSEN]
     results = [parts.plan, parts.why, parts.start, parts.method, parts.objective, *shown]
@@ -162,8 +168,10 @@ def _wire_plan(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None
     gr.on(shows, lambda *now: findings_of(studio, *now), looked, parts.findings, **REFRESH)
 
 
-def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> Callable[..., list[object]]:
-    """Wire what shows a run; the handler that looks at it anew."""
+def _wire_run(
+    studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts
+) -> tuple[Callable[..., list[object]], list[gr.events.Dependency]]:
+    """Wire what shows a run; the handler that looks at it anew, and the clicks that change what is in the queue."""
 
     @told
     def on_start(chosen: str | None, *values: Any) -> list[object]:
@@ -177,7 +185,8 @@ def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> Calla
     @told
     def on_stop(chosen: str | None, run: str) -> list[object]:
         stop_run_for(studio.db, studio.workspace, current_user(), run)
-        say("Stopping: a checkpoint is written at the next step.")
+        waited = get_run(studio.db, run).state == "stopped"
+        say("It waits no more." if waited else "Stopping: a checkpoint is written at the next step.")
         return _shown(studio, chosen, run, ())
 
     @told
@@ -188,30 +197,36 @@ def _wire_run(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> Calla
     def on_open(chosen: str | None, event: gr.EventData) -> list[object]:
         return _shown(studio, chosen, opened(event), ())
 
-    parts.start.click(on_start, [frame.project, *parts.wanted], parts.view, **QUICK)
-    parts.stop.click(on_stop, [frame.project, parts.run], parts.view, **QUICK)
-    parts.resume.click(on_resume, [frame.project, parts.run], parts.view, **QUICK)
+    clicks = [
+        parts.start.click(on_start, [frame.project, *parts.wanted], parts.view, **QUICK),
+        parts.stop.click(on_stop, [frame.project, parts.run], parts.view, **QUICK),
+        parts.resume.click(on_resume, [frame.project, parts.run], parts.view, **QUICK),
+    ]
     parts.runs.open(on_open, frame.project, parts.view, **QUICK)
     look = lambda chosen, run, seen: _shown(studio, chosen, run, seen)  # noqa: E731
     state = [frame.project, parts.run, parts.seen]
     # A tick does not say which run is looked at: it may answer after a click that chose another.
     parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **POLL)
     gr.on(frame.looks_at(tab), look, state, parts.view, **REFRESH)
-    return look
+    return look, clicks
 
 
 def _shown(studio: Studio, project_id: str | None, run_id: str, seen: tuple[object, ...]) -> list[object]:
     """Values of `_Parts.view`: the asked run while it is the project's, else the newest; skips when nothing changed."""
     runs = list_runs(studio.db, project_id) if project_id else []
     run = next((item for item in runs if item.id == run_id), runs[0] if runs else None)
-    now_seen = (project_id, run.id if run else "", tuple((r.id, r.state, r.step, r.events_offset) for r in runs))
+    now_seen = (
+        project_id,
+        run.id if run else "",
+        tuple((r.id, r.state, r.step, r.events_offset, r.message) for r in runs),
+    )
     if now_seen == tuple(seen):
         return [gr.skip()] * 10
     view = run_view(studio, get_run(studio.db, run.id)) if run else RunView.nothing()
     return [
         run.id if run else "",
         now_seen,
-        gr.Timer(active=any(item.state in ACTIVE_STATES for item in runs)),
+        gr.Timer(active=any(item.state in (*ACTIVE_STATES, "waiting") for item in runs)),
         view.summary,
         view.chart,
         gr.Button(visible=view.active),

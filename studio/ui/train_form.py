@@ -12,6 +12,8 @@ from studio.context import Studio
 from studio.contract.methods import METHODS
 from studio.contract.spec import BASE_ENCODER, STARTER
 from studio.data.browse import list_snapshots
+from studio.data.projects import get_project
+from studio.data.sample import QUICK_RUN
 from studio.errors import StudioError
 from studio.jobs.plan import Plan, plan_run
 from studio.jobs.preflighting import Target, look_at
@@ -19,6 +21,7 @@ from studio.jobs.runs import get_run, list_runs
 from studio.ui.components.html import empty, notice
 from studio.ui.preflight_views import brief
 from studio.ui.train_plan import placeholder, plan_html, why_html
+from studio.ui.train_queue import costs_of_plan
 from studio.ui.train_settings import CHOSEN, given, placeholders
 
 BASES = [("SmolLM2-135M-Instruct (starter)", STARTER), ("all-MiniLM-L6-v2 (starter-encoder)", BASE_ENCODER)]
@@ -52,6 +55,16 @@ def start_menu(studio: Studio, project_id: str | None, current: str | None) -> g
     choices = [FRESH, *((f"Run {run.number} ({_learnt(run.spec)} on {run.base_model})", run.id) for run in done)]
     ids = [choice[1] for choice in choices]
     return gr.Dropdown(choices=choices, value=current if current in ids else "", visible=bool(done))
+
+
+def quick_settings(studio: Studio, project_id: str | None, current: Sequence[str | None]) -> list[object]:
+    """For the controls of `QUICK_RUN`: a short first run for a first visit, unless something is set; taken out again,
+    if nothing of it was changed, everywhere else."""
+    quick = list(QUICK_RUN.values())
+    guided = bool(project_id) and get_project(studio.db, project_id or "").settings.guide
+    if guided and not list_runs(studio.db, project_id or ""):
+        return [gr.skip()] * len(quick) if any(current) else [*quick]
+    return [""] * len(quick) if [*current] == quick else [gr.skip()] * len(quick)
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ def planned(studio: Studio, project_id: str | None, values: Sequence[Any]) -> li
     except StudioError as error:
         return _unplanned(notice("bad", str(error)))
     return [
-        plan_html(plan),
+        plan_html(plan, costs_of_plan(studio, plan)),
         why_html(plan),
         gr.Button(interactive=True),
         _methods(plan, values[3]),

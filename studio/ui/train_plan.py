@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from studio.contract.methods import METHODS
 from studio.jobs.plan import Plan
 from studio.jobs.plan_memory import ROOM
@@ -22,8 +24,9 @@ NAMES = {
 }
 
 
-def plan_html(plan: Plan) -> str:
-    """Device, method, steps, minutes, memory and micro-batch in one glance, and what the method is for."""
+def plan_html(plan: Plan, more: Mapping[str, str] | None = None) -> str:
+    """Device, method, steps, minutes, memory and micro-batch in one glance, and what the method is for; `more`: other
+    figures, such as what it will cost."""
     minutes = "after the first steps" if plan.minutes is None else f"~{_minutes(plan.minutes)}"
     facts = {
         "Device": plan.device.kind.upper(),
@@ -31,6 +34,7 @@ def plan_html(plan: Plan) -> str:
         "Steps": f"{plan.steps:,}",
         "Time": minutes,
         "Micro-batch": _micro_batch(plan),
+        **(more or {}),
     }
     return f"{_facts(facts)}{memory_html(plan)}{_notes(plan)}"
 

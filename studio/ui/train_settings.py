@@ -46,6 +46,8 @@ _LABELS = {
     "patience": "Patience (0 = all steps)",
     "evaluations": "Validation passes",
     "device": "Device",
+    "processes": "Processes that share a step",
+    "devices": "GPUs that share a step",
     "dtype": "Number format",
     "gradient_accumulation": "Parts of a step",
     "gradient_checkpointing": "Checkpoint activations",
@@ -60,11 +62,14 @@ _GROUPS: dict[str, tuple[str, ...]] = {
                 "beta"),
     "Schedule": ("schedule", "warmup_ratio", "weight_decay", "max_grad_norm", "label_smoothing", "neftune", "keep",
                  "patience", "evaluations"),
-    "Memory and speed": ("gradient_accumulation", "gradient_checkpointing", "packing", "compile", "device", "dtype"),
+    "Memory and speed": ("gradient_accumulation", "gradient_checkpointing", "packing", "compile", "device",
+                         "processes", "devices", "dtype"),
     "Text and trackers": ("chat_template", "trackers", "canaries"),
 }  # fmt: skip
 _WORDS = {
     "target_modules": "auto, all-linear, attention, or names of layers",
+    "processes": "a GPU each; what is learnt is the same",
+    "devices": "by number, such as 0,1; empty: whichever are free",
     "trackers": "wandb, mlflow, trackio, where they are installed; TensorBoard files are always written",
     "canaries": "made-up codes among the training rows; an evaluation says how many were learnt by heart",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from storage.records import Run, RunEvent
@@ -15,8 +15,10 @@ from studio.ui.components.curve import curve
 from studio.ui.components.html import bar, chip, duration, empty, moment, notice, size, text
 from studio.ui.components.rewards import rewards
 from studio.ui.components.tables import Cell, sortable
+from studio.ui.train_queue import cost_of_run
 
-_STATE_KINDS = {"done": "good", "failed": "bad", "stopped": "warn"}
+_HELD = {"waiting": "busy", "paused": "warn"}
+_STATE_KINDS = {"paused": "warn", "done": "good", "failed": "bad", "stopped": "warn"}
 _SAYINGS = {
     "starting": "Starting the training process",
     "loading": "Loading the base model",
@@ -51,12 +53,12 @@ def run_view(studio: Studio, run: Run) -> RunView:
     train = _points((e for e in events if e.kind == "step"), "loss")
     validation = _points((e for e in events if e.data.get("name") == "validation_loss"), "value")
     return RunView(
-        summary=summary_html(run, events),
+        summary=summary_html(run, events, cost_of_run(studio, run.id)),
         chart=curve(train, validation, run.steps) + _rewards(events, run.steps),
         samples=samples_html([e for e in events if e.kind == "sample"]) + _slices(studio, run),
         log=log_html(run, run_log(studio.workspace, run.id, 60)),
-        active=run.state in ACTIVE_STATES,
-        resumable=run.state in ("stopped", "failed"),
+        active=run.state in (*ACTIVE_STATES, "waiting"),
+        resumable=run.state in ("stopped", "failed", "paused"),
     )
 
 
@@ -70,8 +72,8 @@ def _rewards(events: Sequence[RunEvent], steps: int) -> str:
     return rewards(both[0], both[1], steps)
 
 
-def summary_html(run: Run, events: Sequence[RunEvent]) -> str:
-    """State, progress and figures of a run, and what it warned of."""
+def summary_html(run: Run, events: Sequence[RunEvent], took: Mapping[str, str] | None = None) -> str:
+    """State, progress and figures of a run, and what it warned of; `took`: figures of what it took of the device."""
     head = (
         f"<h2 class='title'>Run {run.number} {chip(run.state, _STATE_KINDS.get(run.state, 'busy'))}</h2>"
         f"<p class='quiet'>{text(run.base_model)} · snapshot {text(run.snapshot_id[:8])} · "
@@ -81,7 +83,8 @@ def summary_html(run: Run, events: Sequence[RunEvent]) -> str:
     warnings = "".join(notice("warn", sentence) for sentence in said)
     problem = notice("bad", run.message) if run.state == "failed" else ""
     stopped = notice("warn", run.message or "Stopped. Resume goes on from here.") if run.state == "stopped" else ""
-    return f"{head}{_progress(run)}{problem}{stopped}{_facts(_figures(run))}{warnings}"
+    held = notice(_HELD[run.state], run.message or "It waits for its turn.") if run.state in _HELD else ""
+    return f"{head}{_progress(run)}{held}{problem}{stopped}{_facts(_figures(run) | dict(took or {}))}{warnings}"
 
 
 def runs_html(runs: Sequence[Run], current: str) -> str:
@@ -177,7 +180,7 @@ def _facts(facts: dict[str, str]) -> str:
 
 
 def _one_line(run: Run) -> str:
-    if run.state == "failed":
+    if run.state in ("failed", "waiting"):
         return run.message
     if run.base_loss is not None and run.tuned_loss is not None:
         return f"held-out loss {run.base_loss:.3f} → {run.tuned_loss:.3f} · {run.steps} steps"

@@ -150,13 +150,17 @@ def room_state(room: Room, run: runs.Run) -> str:
     return runs.get_run(room.db, run.id).state
 
 
-def test_a_second_run_is_refused_while_one_is_at_work(room: Room) -> None:
+def test_a_second_run_waits_while_one_is_at_work_and_starts_after_it(room: Room) -> None:
     run = room.start("slow")
-    with pytest.raises(BadInput, match="Run 1 of Support is at work"):
-        room.start("slow")
+    second = room.start("slow")
+    assert (second.state, second.message) == ("waiting", "Waits for Run 1 of Support on cpu.")
     with pytest.raises(BadInput, match="at work already"):
         runs.resume_run(room.db, room.workspace, run.id)
-    assert len(list(room.workspace.runs.iterdir())) == 1
+    with pytest.raises(BadInput, match="waits in the queue already"):
+        runs.resume_run(room.db, room.workspace, second.id)
+    runs.stop_run(room.db, room.workspace, run.id)
+    room.ended(run)
+    assert room_state(room, second) != "waiting" and is_alive(room.folder(second))
 
 
 def test_two_clicks_at_the_same_time_start_one_run(room: Room) -> None:
@@ -166,18 +170,14 @@ def test_two_clicks_at_the_same_time_start_one_run(room: Room) -> None:
 
     def click() -> None:
         both.wait()
-        try:
-            runs.start_run(room.db, room.workspace, room.snapshot.id, str(room.model))
-            outcomes.append("started")
-        except BadInput:
-            outcomes.append("refused")
+        outcomes.append(runs.start_run(room.db, room.workspace, room.snapshot.id, str(room.model)).state)
 
     clicks = [threading.Thread(target=click) for _ in range(2)]
     for thread in clicks:
         thread.start()
     for thread in clicks:
         thread.join()
-    assert sorted(outcomes) == ["refused", "started"]
+    assert sorted(outcomes) == ["starting", "waiting"]
 
 
 def test_a_run_that_is_not_at_work_is_neither_stopped_nor_resumed_when_done(room: Room) -> None:

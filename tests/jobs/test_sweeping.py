@@ -15,7 +15,8 @@ from storage.runs import list_runs
 from studio.errors import BadInput, BadSpec, NotFound
 from studio.jobs import sweeping
 from studio.jobs.processes import PROCESS_FILE, is_alive, reap
-from studio.jobs.runs import start_run
+from studio.jobs.queueing import dispatch, list_queue
+from studio.jobs.runs import stop_run
 from studio.jobs.sweeping import resume_sweep, start_sweep, stop_sweep, use_best
 from studio.jobs.sweeps import Sweep, get_sweep, is_orphaned, list_sweeps, sweep_folder
 from tests.jobs.conftest import Room, end_all, wait_until
@@ -107,27 +108,28 @@ def test_a_sweep_killed_alone_is_told_and_its_trial_taken_up(lab: Lab) -> None:
     wait_until(lambda: is_orphaned(lab.folder(sweep)))
     orphaned = lab.now(sweep)
     assert orphaned.state == "failed" and "last trial still trains" in orphaned.message
-    with pytest.raises(BadInput, match="Sweep 1 of"):
-        lab.room.start()
+    assert lab.room.start().message.startswith("Waits for Sweep 1 of")
+    stop_run(lab.room.db, lab.room.workspace, list_runs(lab.room.db)[0].id)
     lab.mode("")
     resume_sweep(lab.room.db, lab.room.workspace, sweep.id)
     assert lab.ended(sweep).state == "done"
 
 
-def test_one_run_or_sweep_trains_at_a_time(lab: Lab) -> None:
-    sweep = lab.start(mode="slow")
-    with pytest.raises(BadInput, match=r"Sweep 1 of .* is at work"):
-        lab.room.start()
-    with pytest.raises(BadInput, match=r"Sweep 1 of .* is at work"):
-        lab.start(mode="slow")
-    with pytest.raises(BadInput, match="at work already"):
-        resume_sweep(lab.room.db, lab.room.workspace, sweep.id)
-    stop_sweep(lab.room.workspace, sweep.id)
+def test_one_run_or_sweep_trains_at_a_time_and_the_others_wait(lab: Lab) -> None:
+    room, sweep = lab.room, lab.start(mode="slow")
+    run, second = room.start("slow"), lab.start(mode="slow")
+    assert run.message.startswith("Waits for Sweep 1 of")
+    assert second.state == "waiting" and second.message == "Waits for its turn on cpu."
+    for one in (sweep, second):
+        with pytest.raises(BadInput, match="at work already"):
+            resume_sweep(room.db, room.workspace, one.id)
+    stop_sweep(room.workspace, sweep.id)
     lab.ended(sweep)
-    run = lab.room.start("slow")
-    with pytest.raises(BadInput, match=r"Run 1 of .* is at work"):
-        resume_sweep(lab.room.db, lab.room.workspace, sweep.id)
-    assert [one.id for one in list_runs(lab.room.db)] == [run.id]
+    assert dispatch(room.db, room.workspace) == [run.id]
+    resume_sweep(room.db, room.workspace, sweep.id)
+    assert lab.now(sweep).state == "waiting"
+    stop_sweep(room.workspace, second.id, room.db)
+    assert lab.now(second).state == "stopped" and len(list_queue(room.db, room.workspace)) == 2
 
 
 @pytest.mark.parametrize(
@@ -173,12 +175,6 @@ def test_sweeps_are_listed_newest_first_and_damaged_ones_passed_over(lab: Lab) -
     found = list_sweeps(lab.room.workspace, lab.room.snapshot.project_id)
     assert [(sweep.id, sweep.number) for sweep in found] == [(second.id, 2), (first.id, 1)]
     assert list_sweeps(lab.room.workspace, "another") == []
-
-
-def test_a_run_is_refused_by_the_ordinary_way_in_too(lab: Lab) -> None:
-    lab.start(mode="slow")
-    with pytest.raises(BadInput, match="Sweep"):
-        start_run(lab.room.db, lab.room.workspace, lab.room.snapshot.id, str(lab.room.model), {})
 
 
 def finish_a_run(lab: Lab, **settings: object) -> str:
