@@ -46,8 +46,15 @@ def add_rules_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="the project")
     parser.add_argument("--every-examples", type=int, metavar="N", help="retrain every N new accepted examples")
     parser.add_argument("--every-days", type=float, metavar="D", help="retrain every D days")
-    parser.add_argument("--on-drift", action="store_true", help="retrain when the prompts have drifted")
-    parser.add_argument("--feedback-below", type=float, metavar="X", help="retrain when fewer thumbs are up (0 to 1)")
+    parser.add_argument(
+        "--on-drift", action="store_true", help="retrain when the prompts have drifted (waits for new labels)"
+    )
+    parser.add_argument(
+        "--feedback-below",
+        type=float,
+        metavar="X",
+        help="retrain when fewer thumbs are up, 0 to 1 (waits for new labels)",
+    )
     parser.add_argument("--off", action="store_true", help="turn all rules off, but those named beside it")
     parser.add_argument("--now", action="store_true", help="begin a retraining; the app does the rest")
     parser.add_argument("--by", default=USER, help="who does this")
@@ -57,7 +64,7 @@ def promote(workspace: Workspace, flags: Namespace) -> Outcome:
     """`promote NAME RUN [--why TEXT]`: put a finished run into production."""
     with opened(workspace) as db:
         project = find_project(db, flags.name)
-        run_id = _run_id(db, project, flags.run)
+        run_id = run_named(db, project, flags.run)
         production.promote(db, workspace, project.id, run_id, flags.by, flags.why)
         return _standing(db, project, "is in production now")
 
@@ -127,7 +134,7 @@ def _standing(db: Database, project: Project, words: str) -> Outcome:
     return Outcome(data, f"Run {number} {words}: {name}.")
 
 
-def _run_id(db: Database, project: Project, given: str) -> str:
+def run_named(db: Database, project: Project, given: str) -> str:
     """A run by its id, or by its number in the project. Raises NotFound."""
     if not given.isdecimal():
         return given

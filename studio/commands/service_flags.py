@@ -12,6 +12,7 @@ from typing import Any
 from studio.commands import export_model, judging, monitoring, production, serving
 from studio.contract.export import FORMATS
 from studio.jobs.judging import JudgeAsk
+from studio.settings import USER
 
 Command = Callable[[Any, str, Any, str], argparse.ArgumentParser]
 
@@ -49,11 +50,17 @@ def _add_judge(verbs: Any, command: Command) -> None:
 
 def _add_serving(verbs: Any, command: Command, parser: type[argparse.ArgumentParser]) -> None:
     serve = command(verbs, "serve", serving.serve, "serve finished runs by an OpenAI-compatible API")
-    serve.add_argument("runs", nargs="*", metavar="RUN")
-    serve.add_argument("--project", metavar="NAME", help="what is in production of a project")
+    serve.add_argument("runs", nargs="*", metavar="RUN", help="its id; with --project also its number")
+    serve.add_argument("--project", metavar="NAME", help="alone: what is in production of this project")
     serve.add_argument("--host", default="127.0.0.1", help="another address demands API keys (default: %(default)s)")
     serve.add_argument("--port", type=int, default=0, help="0 = any free one, which is told (default)")
+    engines = ("auto", "studio", "vllm")
+    serve.add_argument("--engine", choices=engines, default="studio", help="auto: vLLM where it can work")
+    serve.add_argument(
+        "--gpu-share", type=float, default=0.5, metavar="X", help="of the memory, for vLLM (default: 0.5)"
+    )
     serve.add_argument("--keep-texts", action="store_true", help="keep prompts and answers, redacted, for Monitor")
+    serve.add_argument("--by", default=USER, help="who does this")
     key = verbs.add_parser("key", help="API keys: add, list, revoke").add_subparsers(
         dest="act", required=True, metavar="ACT", parser_class=parser
     )
@@ -62,6 +69,8 @@ def _add_serving(verbs: Any, command: Command, parser: type[argparse.ArgumentPar
     add.add_argument("--model", action="append", default=[], metavar="M", help="a name it may ask for (default: all)")
     add.add_argument("--days", type=float, help="how long it works (default: until it is revoked)")
     add.add_argument("--a-minute", type=int, metavar="N", help="requests a minute (default: as the server says)")
+    add.add_argument("--by", default=USER, help="who does this")
     command(key, "list", serving.key_list, "every key that was made")
     revoke = command(key, "revoke", serving.key_revoke, "let a key work no more")
     revoke.add_argument("key", metavar="KEY", help="its id or name")
+    revoke.add_argument("--by", default=USER, help="who does this")

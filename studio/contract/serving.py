@@ -3,7 +3,7 @@
     spec.json       ServeSpec, read once at the start
     serving.json    Names: which run answers to which name; read again whenever it changes
     keys.json       Keys of all servers of the workspace (hashes only); read again whenever it changes
-    traffic.jsonl   what was served (studio.contract.traffic)
+    traffic-*.jsonl  what was served (studio.contract.traffic)
 
 Files are exchanged whole by rename, so a reader never sees half of one. What it leaves out: who makes keys and names
 (studio.jobs.serving), and the server itself (studio.serving).
@@ -51,10 +51,13 @@ class ServeSpec(_Frozen):
     base_model: str = Field(STARTER, min_length=1, max_length=500)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    engine: Literal["auto", "studio", "vllm"] = Field("studio", description="auto: vLLM, the studio's where it fails")
+    gpu_share: float = Field(0.5, gt=0, le=1, description="of the GPU's memory, which vLLM takes whole at its start")
     host: str = Field("127.0.0.1", min_length=1, max_length=253)
     port: int = Field(0, ge=0, le=65535, description="0 = any free port, told in the `state` event")
     owner: int = Field(0, ge=0, description="process id with which the server ends; 0 = nobody")
     keep_texts: bool = Field(False, description="keep prompts and answers, redacted; otherwise only counts")
+    log_requests: bool = Field(True, description="write each request down; without it nothing can be watched or rated")
     batch_rows: int = Field(32, ge=1, le=1024, description="answers written together at the most")
     queue_limit: int = Field(256, ge=1, le=100_000, description="answers that may wait")
     body_limit: int = Field(1 << 20, ge=1 << 10, le=64 << 20, description="bytes of a request")

@@ -15,8 +15,9 @@ from datetime import UTC, datetime, timedelta
 from storage.database import Database
 from storage.rules import list_rules
 from storage.watches import get_watch, newest_drift, watched_projects
+from studio.deploy.acts import take_up_acts
 from studio.deploy.drifting import DriftReport, look_for_drift
-from studio.deploy.monitoring import look
+from studio.deploy.monitoring import forget_old, look
 from studio.deploy.production import write_names
 from studio.deploy.retraining import advance_all
 from studio.deploy.rules import begin_due
@@ -70,11 +71,13 @@ class Caretaker:
         """One turn: what is new is taken up, retrainings advance; once a minute limits and rules are looked at."""
         now = self._clock()
         take_up_all(self._db, self._workspace)
+        take_up_acts(self._db, self._workspace)
         advance_all(self._db, self._workspace, now)
         if self._rare_at is None or now - self._rare_at >= RARE:
             self._rare_at = now
             write_names(self._db, self._workspace)
             look(self._db, self._workspace, now)
+            forget_old(self._db, now)
             begin_due(self._db, self._workspace, now)
             self._begin_drift(now)
 

@@ -86,15 +86,22 @@ def verdict_of_challenger(
     return _compared(challenger, champion, name)
 
 
-def _incomparable(challenger: Evaluation, champion: Evaluation) -> str:
-    """Why two evaluations cannot be compared; '' where they can."""
-    one, other = challenger.report, champion.report
-    if one.held_out != other.held_out or one.split != other.split or set(challenger.scores) != set(champion.scores):
+def incomparable(one: EvalReport, other: EvalReport) -> str:
+    """Why two runs' evaluations cannot be compared, as far as their reports say; '' where they can."""
+    if one.held_out != other.held_out or one.split != other.split:
         return "the two were not evaluated on the same held-out rows"
     if one.verdict.metric != other.verdict.metric or one.verdict.metric not in one.metrics:
         return "the two were not evaluated by the same metric"
     if one.most_tokens != other.most_tokens:
         return "the two were not evaluated with answers of the same length"
+    return ""
+
+
+def _incomparable(challenger: Evaluation, champion: Evaluation) -> str:
+    if why := incomparable(challenger.report, champion.report):
+        return why
+    if set(challenger.scores) != set(champion.scores):
+        return "the two were not evaluated on the same held-out rows"
     if not challenger.scores:
         return "there are no held-out rows to compare them on"
     return ""

@@ -16,7 +16,7 @@ from storage.audit import record_in
 from storage.database import Database
 from storage.projects import get_project
 from storage.serving_records import Alert, Bucket, Watch
-from storage.traffic import buckets, list_feedback, served_between
+from storage.traffic import buckets, forget_texts, list_feedback, served_between
 from storage.watches import (
     add_watch,
     end_alert,
@@ -37,6 +37,7 @@ __all__ = [
     "Monitor",
     "Watch",
     "figures",
+    "forget_old",
     "last_requests",
     "list_alerts",
     "list_feedback",
@@ -50,6 +51,7 @@ __all__ = [
 WINDOW = timedelta(hours=1)
 """The time whose figures are held against the limits."""
 
+MOST_DAYS = 3650
 LEAST = 20
 """Requests (ratings, answers with a text, answers with a form) that a share has to rest on before it alerts."""
 
@@ -125,11 +127,18 @@ def last_requests(db: Database, project_id: str) -> tuple[datetime, datetime] | 
 
 
 def set_watch(
-    db: Database, project_id: str, thresholds: Mapping[str, float], user: str, webhook: str | None = None
+    db: Database,
+    project_id: str,
+    thresholds: Mapping[str, float],
+    user: str,
+    webhook: str | None = None,
+    keep_days: int | None = -1,
 ) -> Watch:
-    """Set the limits of a project, all of them, and where alerts are sent ('': nowhere; None: as before).
+    """Set the limits of a project, all of them, where alerts are sent ('': nowhere; None: as before), and after how
+    many days texts of requests are forgotten (None: never; -1: as before).
 
-    Raises BadInput for a kind that is not in KINDS, a limit that cannot be, or a URL that is not http(s); NotFound.
+    Raises BadInput for a kind that is not in KINDS, a limit or a number of days that cannot be, or a URL that is not
+    http(s); NotFound.
     """
     get_project(db, project_id)
     for kind, limit in thresholds.items():
@@ -139,9 +148,12 @@ def set_watch(
             raise BadInput(f"{KINDS[kind].words}: the limit is {'0 to 1' if KINDS[kind].share else '0 or more'}.")
     before = get_watch(db, project_id)
     url = (before.webhook if before else "") if webhook is None else checked_url(webhook)
+    days = (before.keep_days if before else None) if keep_days == -1 else keep_days
+    if days is not None and not 1 <= days <= MOST_DAYS:
+        raise BadInput(f"Texts can be kept for 1 to {MOST_DAYS:,} days; leave the field empty to keep them for good.")
     with db.write() as cursor:
-        add_watch(cursor, project_id, thresholds, url, user)
-        record_in(cursor, user, "watch set", project_id, limits=dict(thresholds), webhook=bool(url))
+        add_watch(cursor, project_id, thresholds, url, user, days)
+        record_in(cursor, user, "watch set", project_id, limits=dict(thresholds), webhook=bool(url), keep_days=days)
     kept = get_watch(db, project_id)
     assert kept is not None
     return kept
@@ -161,6 +173,18 @@ def look(db: Database, workspace: Workspace, now: datetime) -> list[Alert]:
         if watch and watch.thresholds:
             raised += _look_at(db, watch, now)
     return raised
+
+
+def forget_old(db: Database, now: datetime) -> int:
+    """Delete the texts of requests that are older than their project keeps them; how many. To be called now and then.
+
+    Counts stay, and so do examples that were made of them."""
+    found = 0
+    for project_id in watched_projects(db):
+        watch = get_watch(db, project_id)
+        if watch and watch.keep_days is not None:
+            found += forget_texts(db, project_id, now - timedelta(days=watch.keep_days))
+    return found
 
 
 def _look_at(db: Database, watch: Watch, now: datetime) -> list[Alert]:

@@ -12,7 +12,8 @@ import json
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.audit import record
 from storage.database import Database
 from storage.deployments import in_production
 from storage.projects import get_project
@@ -27,10 +29,11 @@ from storage.records import Run
 from storage.rules import ENDS, STEPS, get_retraining, list_retrainings, list_under_way, set_step
 from storage.runs import get_run, list_runs
 from storage.serving_records import Retraining
-from studio.contract.evaluation import ROWS_FILE
+from studio.contract.evaluation import ROWS_FILE, EvalReport
 from studio.data.preflight_rows import write_rows
 from studio.data.snapshots import freeze
-from studio.deploy.challenger import Evaluation, verdict_of_challenger
+from studio.deploy.challenger import Evaluation, incomparable, verdict_of_challenger
+from studio.deploy.leaks import nearly_trained
 from studio.deploy.production import promote
 from studio.errors import BadInput, Conflict, DiskFull, JobFailed, StudioError, WorkspaceBroken
 from studio.jobs import evaluating, preflighting, runs
@@ -52,9 +55,13 @@ WORDS = {
 }
 """What people call a step."""
 
-_STOPPING = ("leaks", "secrets")
-"""Findings of a preflight with which nothing is trained that nobody looked at: what is tested on would be trained on,
-or a key would be learnt by heart. Other findings stand on the Preflight tab."""
+_STOPPING = ("secrets",)
+"""Findings of a preflight with which nothing is trained that nobody looked at: a key would be learnt by heart. Other
+findings stand on the Preflight tab."""
+
+_STOPPING_ALONE = ("leaks",)
+"""Those where nothing is in production: a base never saw what is trained on, so near repeats of held-out rows would
+speak for the new run. Held against another run, such rows are left out (studio.deploy.leaks)."""
 
 _EVALUATING = "Evaluating"
 _log = logging.getLogger(__name__)
@@ -97,6 +104,7 @@ def cancel(db: Database, workspace: Workspace, retraining: Retraining, now: date
     ended already."""
     current = get_retraining(db, retraining.id)
     ended = set_step(db, current, "cancelled", now, f"Cancelled by {user}.")
+    record(db, user, "retraining cancel", current.project_id, current.id, step=current.step)
     if current.step == "preflight":
         preflighting.cancel_preflight(workspace, _target(current))
     elif current.step == "train" and current.run_id:
@@ -105,7 +113,7 @@ def cancel(db: Database, workspace: Workspace, retraining: Retraining, now: date
     elif current.step == "evaluate":
         evaluating.cancel_evaluation(workspace, current.run_id)
     elif current.step == "evaluate-champion":
-        evaluating.cancel_evaluation(workspace, current.champion_id)
+        evaluating.cancel_evaluation(workspace, current.champion_id, current.snapshot_id)
     return ended
 
 
@@ -173,7 +181,8 @@ def _preflight(db: Database, workspace: Workspace, retraining: Retraining, now: 
         return retraining
     ours = look.about is not None and look.about.base_model == retraining.base_model
     if look.state == "done" and ours and look.report is not None:
-        stopping = [one for one in look.report.findings if one.check in _STOPPING and one.severity == "error"]
+        stops = _STOPPING if retraining.champion_id else (*_STOPPING, *_STOPPING_ALONE)
+        stopping = [one for one in look.report.findings if one.check in stops and one.severity == "error"]
         if stopping:
             told = " ".join(one.text for one in stopping)
             return _end(db, retraining, "kept", f"{told} Mend that on Preflight, then retrain.", now)
@@ -207,12 +216,13 @@ def _train(db: Database, workspace: Workspace, retraining: Retraining, now: date
         return _end(db, retraining, "cancelled", f"Run {run.number} was stopped.", now)
     if run.state == "failed":
         raise JobFailed(f"Run {run.number} failed: {run.message}")
-    return retraining
+    waits = f"Run {run.number} is in the queue: {run.message}" if run.state in ("waiting", "paused") else ""
+    return retraining if retraining.message == waits else set_step(db, retraining, "train", now, waits)
 
 
 def _start_run(db: Database, workspace: Workspace, retraining: Retraining, now: datetime) -> Retraining:
-    """Start training, or wait while something else trains. A run that was started, but not noted before the app was
-    killed, is taken up."""
+    """Have a run wait for its turn to train. One that was started, but not noted before the app was killed, is taken
+    up."""
     begun = next(
         (
             run
@@ -224,16 +234,11 @@ def _start_run(db: Database, workspace: Workspace, retraining: Retraining, now: 
         None,
     )
     if begun is None:
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(runs.turn(db, workspace))
-            except BadInput as busy:
-                waits = f"Waiting: {busy}"
-                return retraining if retraining.message == waits else set_step(db, retraining, "train", now, waits)
-            begun = runs.start_run(
-                *(db, workspace, retraining.snapshot_id, retraining.base_model, retraining.settings),
-                project_id=retraining.project_id,
-            )
+        begun = runs.start_run(
+            *(db, workspace, retraining.snapshot_id, retraining.base_model, retraining.settings),
+            project_id=retraining.project_id,
+            user=retraining.user,
+        )
     return set_step(db, retraining, "train", now, run_id=begun.id)
 
 
@@ -243,16 +248,39 @@ def _evaluate(db: Database, workspace: Workspace, retraining: Retraining, now: d
 
 
 def _evaluate_champion(db: Database, workspace: Workspace, retraining: Retraining, now: datetime) -> Retraining:
-    return _evaluated(db, workspace, retraining, retraining.champion_id, "decide", now)
+    """Have the run in production answer the same rows, beside its own evaluation; nothing where that one will do."""
+    challenger = _report_of(workspace, get_run(db, retraining.run_id))
+    beside = _beside(workspace, retraining, get_run(db, retraining.champion_id), challenger)
+    if not beside:
+        return set_step(db, retraining, "decide", now)
+    asked: dict[str, Any] = {"further": False, "suite": ""}  # what the decision needs, no more
+    if challenger.most_tokens:
+        asked["most_tokens"] = challenger.most_tokens
+    return _evaluated(db, workspace, retraining, retraining.champion_id, "decide", now, beside, **asked)
+
+
+def _beside(workspace: Workspace, retraining: Retraining, champion: Run, challenger: EvalReport) -> str:
+    """Where the evaluation lies that the challenger's is held against: '' for the champion's own, where the two can be
+    compared, else the snapshot that it is evaluated on besides."""
+    own = evaluating.look_at(workspace, champion)
+    fits = own.standing.state == "done" and own.report is not None and not incomparable(challenger, own.report)
+    return "" if fits else retraining.snapshot_id
 
 
 def _evaluated(
-    db: Database, workspace: Workspace, retraining: Retraining, run_id: str, after: str, now: datetime
+    db: Database,
+    workspace: Workspace,
+    retraining: Retraining,
+    run_id: str,
+    after: str,
+    now: datetime,
+    beside: str = "",
+    **asked: Any,
 ) -> Retraining:
     """Have a run evaluated on the retraining's snapshot. The message says that it was started here: one that failed
     before is tried again once."""
     run = get_run(db, run_id)
-    found = evaluating.look_at(workspace, run)
+    found = evaluating.look_at(workspace, run, beside)
     if found.standing.alive:
         return retraining
     done = found.standing.state == "done" and found.report is not None
@@ -262,8 +290,12 @@ def _evaluated(
         if found.standing.state == "stopped":
             return _end(db, retraining, "cancelled", f"The evaluation of run {run.number} was cancelled.", now)
         raise JobFailed(found.standing.words or f"The evaluation of run {run.number} gave no report.")
-    snapshot = workspace.snapshots / retraining.snapshot_id
-    evaluating.start_evaluation(db, workspace, run_id, ways=False, snapshot=snapshot)
+    try:
+        evaluating.start_evaluation(db, workspace, run_id, beside=beside, ways=False, **asked)
+    except BadInput:
+        if evaluating.standing_of(workspace, run_id, beside).alive:  # the watcher of runs began it just now
+            return retraining
+        raise
     return set_step(db, retraining, retraining.step, now, _EVALUATING)
 
 
@@ -274,30 +306,45 @@ def _decide(db: Database, workspace: Workspace, retraining: Retraining, now: dat
     if current != retraining.champion_id:
         told = f"Another run was put into production meanwhile: hold run {run.number} against it on Evaluate."
         return _end(db, retraining, "kept", told, now)
-    champion = get_run(db, current) if current else None
+    champion, beside = (get_run(db, current) if current else None), ""
+    if champion:
+        beside = _beside(workspace, retraining, champion, _report_of(workspace, run))
+        if beside and evaluating.look_at(workspace, champion, beside).report is None:
+            return set_step(db, retraining, "evaluate-champion", now)  # somebody evaluated it in another way meanwhile
+    known = nearly_trained(workspace, retraining.snapshot_id) if champion else frozenset()
     decision = verdict_of_challenger(
-        _read(workspace, run),
-        _read(workspace, champion) if champion else None,
+        _without(_read(workspace, run), known),
+        _without(_read(workspace, champion, beside), known) if champion else None,
         suite=bool(get_project(db, retraining.project_id).settings.suite.strip()),
         name=f"run {champion.number} in production" if champion else "",
     )
+    rows = "1 held-out answer was" if len(known) == 1 else f"{len(known):,} held-out answers were"
+    told = decision.sentence + (f" {rows} left out: what they answer is nearly trained on." if known else "")
     if decision.promote:
-        promote(db, workspace, retraining.project_id, run.id, retraining.user, decision.sentence)
-    return _end(db, retraining, "promoted" if decision.promote else "kept", decision.sentence, now)
+        promote(db, workspace, retraining.project_id, run.id, retraining.user, told)
+    return _end(db, retraining, "promoted" if decision.promote else "kept", told, now)
 
 
-def _read(workspace: Workspace, run: Run) -> Evaluation:
+def _without(found: Evaluation, known: frozenset[str]) -> Evaluation:
+    return replace(found, scores={key: score for key, score in found.scores.items() if key[1] not in known})
+
+
+def _report_of(workspace: Workspace, run: Run, beside: str = "") -> EvalReport:
     """Raises JobFailed."""
-    report = evaluating.look_at(workspace, run).report
+    report = evaluating.look_at(workspace, run, beside).report
+    if report is None:
+        raise JobFailed(f"The evaluation of run {run.number} has no report: evaluate it again.")
+    return report
+
+
+def _read(workspace: Workspace, run: Run, beside: str = "") -> Evaluation:
+    """Raises JobFailed."""
+    report, folder = _report_of(workspace, run, beside), evaluating.folder_of(workspace, run.id, beside)
     try:
-        table = pq.read_table(
-            evaluating.folder_of(workspace, run.id) / ROWS_FILE, columns=["row", "example_id", "tuned_score"]
-        )
+        table = pq.read_table(folder / ROWS_FILE, columns=["row", "example_id", "tuned_score"])
         scores = {(row["row"], row["example_id"]): float(row["tuned_score"]) for row in table.to_pylist()}
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise JobFailed(f"The evaluation of run {run.number} cannot be read: evaluate it again.") from error
-    if report is None:
-        raise JobFailed(f"The evaluation of run {run.number} has no report: evaluate it again.")
     return Evaluation(report, scores)
 
 

@@ -1,8 +1,9 @@
 """When a project is retrained: its rules, held against what came in since the last time.
 
 Each rule is off until somebody sets it. A rule that fired does not fire again for the same thing: what counts is what
-came after the newest retraining began, and none begins while one is under way. What it leaves out: the retraining
-itself (studio.deploy.retraining).
+came after the newest retraining began, and none begins while one is under way. Drift and bad feedback say that
+something is missing, so those two wait until people have labeled some of it. What it leaves out: the retraining itself
+(studio.deploy.retraining).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from storage.accepted import count_accepted
-from storage.audit import record_in
+from storage.audit import record, record_in
 from storage.database import Database
 from storage.deployments import in_production
 from storage.projects import get_project
@@ -52,6 +53,9 @@ __all__ = [
 
 LEAST_RATINGS = 20
 """Thumbs that the share of those that are up has to rest on."""
+
+LEAST_NEW = 10
+"""New accepted examples for which drift and bad feedback wait: without any there is nothing to learn from either."""
 
 _FEEDBACK_AGE = timedelta(days=30)
 RULES_USER = "rules"
@@ -110,10 +114,12 @@ def reasons_of(rules: Rules, facts: Facts, now: datetime) -> tuple[str, ...]:
     if rules.every_days is not None and now - facts.since >= timedelta(days=rules.every_days):
         days = (now - facts.since) / timedelta(days=1)
         found.append(f"{days:.3g} days since the last time (the rule: every {rules.every_days:g}).")
-    if rules.on_drift and facts.drift_at is not None:
+    learns = facts.new >= LEAST_NEW
+    if rules.on_drift and learns and facts.drift_at is not None:
         found.append(f"The prompts have drifted (seen {facts.drift_at:%Y-%m-%d %H:%M} UTC).")
     rated = facts.up + facts.down
-    if rules.feedback_below is not None and rated >= LEAST_RATINGS and facts.up / rated < rules.feedback_below:
+    below = rules.feedback_below is not None and rated >= LEAST_RATINGS and facts.up / rated < rules.feedback_below
+    if below and learns:
         share, limit = facts.up / rated, rules.feedback_below
         found.append(f"{share:.0%} of {rated:,} thumbs are up (the rule: below {limit:.0%}).")
     return tuple(found)
@@ -159,7 +165,9 @@ def retrain_now(db: Database, project_id: str, user: str, now: datetime) -> Retr
     if parent is None:
         raise BadInput("Train this project once by hand: a retraining takes its base model and settings.")
     newest = newest_retraining(db, project_id)
-    return begin(db, _found(db, project_id, (f"Asked for by {user}.",), parent, newest), now, user)
+    begun = begin(db, _found(db, project_id, (f"Asked for by {user}.",), parent, newest), now, user)
+    record(db, user, "retraining begin", project_id, begun.id)
+    return begun
 
 
 def _due(db: Database, kept: KeptRules, now: datetime) -> Due | None:
@@ -177,7 +185,7 @@ def _facts(db: Database, kept: KeptRules, newest: Retraining | None, parent: Run
     project_id, rules = kept.project_id, kept.rules
     since = newest.created_at if newest else kept.created_at
     new = up = down = 0
-    if rules.every_examples is not None:
+    if rules.every_examples is not None or rules.on_drift or rules.feedback_below is not None:
         new = count_new_accepted(db, project_id, parent.snapshot_id)
         if newest:  # a challenger that was kept out has seen more than the model in production
             new = min(new, count_accepted(db, project_id) - newest.accepted)

@@ -1,5 +1,7 @@
 """What the server wrote of its requests, taken up into the database: by byte offset, in pieces, each line once.
 
+A server leaves its file for a new one now and then; one that is left and read to its end is deleted here.
+
 How far a file was read is kept in the same transaction as its lines, so that an app killed in between neither loses nor
 doubles one. A half line waits for its rest; a line that is none is counted and passed over. Feedback on a request that
 is not there is kept too, since it may have overtaken it, and counts for nothing until the request comes. What it leaves
@@ -21,9 +23,9 @@ from storage.projects import list_projects
 from storage.records import Turn
 from storage.runs import list_runs
 from storage.serving_records import NewFeedback, NewRequest
-from storage.traffic import add_traffic, read_offset
+from storage.traffic import add_traffic, forget_file, read_offset
 from studio.contract.refusals import refuses
-from studio.contract.traffic import TRAFFIC_FILE, Feedback, ServedRequest
+from studio.contract.traffic import TRAFFIC_FILE, Feedback, ServedRequest, traffic_files
 from studio.settings import Workspace
 
 PRODUCTION = "@production"
@@ -55,31 +57,49 @@ def take_up_all(db: Database, workspace: Workspace, most_chunks: int = 16) -> Ta
     """Take up what every server of a workspace wrote since the last look; at most `most_chunks` megabytes of each, so
     that a look ends soon. Nothing new costs a look at the files' sizes. Raises DiskFull."""
     found = TakenUp()
-    for file in sorted((workspace.root / "serving").glob(f"*/{TRAFFIC_FILE}")):
-        found += take_up(db, file.parent, most_chunks=most_chunks)
+    for folder in sorted({file.parent for file in (workspace.root / "serving").glob("*/traffic*.jsonl")}):
+        found += take_up(db, folder, most_chunks=most_chunks)
     return found
 
 
 def take_up(db: Database, folder: Path, project_id: str = "", most_chunks: int | None = None) -> TakenUp:
     """Take up the new lines of one server's folder; `project_id`: whose requests those to the base model are.
 
-    The file begins anew where it is shorter than what was read of it; lines read twice count once. Raises DiskFull.
+    A file begins anew where it is shorter than what was read of it; lines read twice count once. Raises DiskFull.
     """
-    name, file = folder.name, folder / TRAFFIC_FILE
+    owners = _Owners(db, project_id)
+    found, left = TakenUp(), math.inf if most_chunks is None else most_chunks
+    # Listed before any size is asked: a file that has a newer one beside it grows no more.
+    files = traffic_files(folder)
+    for file in files:
+        new, chunks, ended = _take_up(db, file, file is not files[-1], owners, left)
+        found, left = found + new, left - chunks
+        if not ended:
+            break  # what is newer comes after it
+    return found
+
+
+def _take_up(db: Database, file: Path, is_left: bool, owners: _Owners, most_chunks: float) -> tuple[TakenUp, int, bool]:
+    """What is new in a file, how many pieces that were, and whether it was read to its end. One that `is_left` is
+    deleted then."""
+    name = file.parent.name if file.name == TRAFFIC_FILE else f"{file.parent.name}/{file.name}"
     try:
         size = file.stat().st_size
     except OSError:
-        return TakenUp()
-    offset = read_offset(db, name)
-    if size == offset:
-        return TakenUp()
-    owners = _Owners(db, project_id)
-    found = TakenUp()
-    for number, (lines, end) in enumerate(_chunks(file, offset if offset <= size else 0)):
-        if most_chunks is not None and number >= most_chunks:
-            break
-        found += _keep(db, name, lines, end, owners)
-    return found
+        return TakenUp(), 0, True
+    offset, found, count = read_offset(db, name), TakenUp(), 0
+    offset = offset if offset <= size else 0
+    if offset < size:
+        for lines, end in _chunks(file, offset, is_left):
+            if count >= most_chunks:
+                return found, count, False
+            found += _keep(db, name, lines, end, owners)
+            offset, count = end, count + 1
+    if is_left and offset >= size:
+        # In this order: killed in between, the name in the database stands for nothing; a file would be read again.
+        file.unlink(missing_ok=True)
+        forget_file(db, name)
+    return found, count, True
 
 
 class _Owners:
@@ -101,8 +121,9 @@ class _Owners:
         return self._names.get(request.model.lower(), self._otherwise)
 
 
-def _chunks(file: Path, offset: int) -> Iterator[tuple[list[bytes], int]]:
-    """Whole lines, about a megabyte at a time, each time with the byte behind them."""
+def _chunks(file: Path, offset: int, is_left: bool = False) -> Iterator[tuple[list[bytes], int]]:
+    """Whole lines, about a megabyte at a time, each time with the byte behind them; where a file `is_left`, also the
+    half line at its end."""
     with file.open("rb") as stream:
         while True:
             stream.seek(offset)
@@ -114,6 +135,8 @@ def _chunks(file: Path, offset: int) -> Iterator[tuple[list[bytes], int]]:
             whole = data.rfind(b"\n") + 1
             if not whole and len(data) >= _LONGEST_LINE:
                 whole = len(data)  # no line of ours: passed over piece by piece
+            if not whole and is_left:
+                whole = len(data)
             if not whole:
                 return
             offset += whole

@@ -1,6 +1,8 @@
 """Alerts sent to a URL that the user set, and to no other: figures and names only, never a text, a prompt or a key.
 
-On a thread of its own with a short time-out, no redirect followed and the answer not read, so that nobody waits for it.
+On a thread of its own with a short time-out, no redirect followed, no proxy of the environment used and the answer not
+read, so that nobody waits for it. Private hosts are refused where the environment does not name them
+(studio.contract.outward).
 What it leaves out: trying again. What became of a message stands with its alert.
 """
 
@@ -8,16 +10,19 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import ssl
 import threading
 import urllib.error
 import urllib.request
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
 from storage.database import Database
 from storage.serving_records import Alert
 from storage.watches import note_delivery
+from studio.contract.outward import allowed_address, refuse_private
 from studio.errors import BadInput, StudioError
 
 _SECONDS = 5.0
@@ -41,6 +46,7 @@ def checked_url(url: str) -> str:
     odd = any(ord(letter) <= 32 or ord(letter) > 126 for letter in url)
     if not sound or odd or len(url) > _LONGEST_URL or "@" in parts.netloc:
         raise BadInput(told)
+    refuse_private(parts.hostname or "")
     return url
 
 
@@ -90,21 +96,52 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+class _Judged(HTTPConnection):
+    def connect(self) -> None:
+        """To an address that was judged, so that a name cannot mean another one a moment later."""
+        self.sock = socket.create_connection((allowed_address(self.host, self.port), self.port), self.timeout)
+
+
+class _JudgedSecure(HTTPSConnection):
+    def connect(self) -> None:
+        """The same, the certificate checked against the name."""
+        plain = socket.create_connection((allowed_address(self.host, self.port), self.port), self.timeout)
+        self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
+
+
+class _Outward(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> Any:
+        """See urllib."""
+        return self.do_open(_Judged, req)
+
+
+class _OutwardSecure(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> Any:
+        """See urllib."""
+        return self.do_open(_JudgedSecure, req)
+
+
 def post(url: str, said: dict[str, object], seconds: float = _SECONDS) -> str:
     """Send a JSON object; what became of it, in words."""
+    try:
+        url = checked_url(url)
+    except BadInput as error:
+        return f"not sent: {error}"
     request = urllib.request.Request(  # noqa: S310 (checked_url: http and https alone)
-        checked_url(url),
+        url,
         data=json.dumps(said, ensure_ascii=True).encode("ascii"),
         headers={"Content-Type": "application/json", "User-Agent": "sft-studio"},
         method="POST",
     )
-    opener = urllib.request.build_opener(_NoRedirect)
+    opener = urllib.request.build_opener(_NoRedirect, _Outward, _OutwardSecure, urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=seconds) as answer:
             return f"sent ({answer.status})"
     except urllib.error.HTTPError as error:
         error.close()
         return f"refused ({error.code})"
+    except BadInput as error:
+        return f"not sent: {error}"
     except (OSError, HTTPException, ValueError) as error:
         why = getattr(error, "reason", None) or error
         return f"failed: {type(why).__name__ if isinstance(why, BaseException) else str(why)[:100]}"

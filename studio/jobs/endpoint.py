@@ -2,7 +2,8 @@
 
 Address, model and key lie in a file of the workspace that its owner alone can read: not in the database, so not in
 exports, snapshots or the audit log. The key is never shown again and never part of an error or of `repr`.
-Redirects are not followed, environment proxies not used, answers cut off at a size and a time.
+Redirects are not followed, environment proxies not used, private hosts refused unless the environment names them
+(studio.contract.outward), answers cut off at a size and a time.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from studio.contract.chat import Message
+from studio.contract.outward import refuse_private
 from studio.errors import BadInput, DiskFull, JobFailed
 from studio.jobs.drafts import Reply
+from studio.jobs.outward import Outward
 from studio.settings import Workspace
 
 ANSWER_LIMIT = 1 << 20
@@ -73,6 +76,7 @@ def save_endpoint(workspace: Workspace, url: str, model: str, key: str = "") -> 
 def checked_endpoint(url: str, model: str, key: str = "") -> Endpoint:
     """An endpoint as somebody typed it. Raises BadInput."""
     url, model, key = _checked_url(url), " ".join(model.split()), key.strip()
+    refuse_private(urlsplit(url).hostname or "")
     if not model or len(model) > _MODEL_LIMIT:
         raise BadInput("Name the endpoint's model, as its provider writes it.")
     if len(key) > _KEY_LIMIT or any(not 32 < ord(letter) < 127 for letter in key):
@@ -112,7 +116,13 @@ def ask_endpoint(
 def client_of(endpoint: Endpoint, transport: Any = None) -> httpx.Client:
     """A client that sends the key, follows no redirect and minds no proxy of the environment."""
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
-    return httpx.Client(timeout=_TIMEOUT, trust_env=False, follow_redirects=False, headers=headers, transport=transport)
+    return httpx.Client(
+        timeout=_TIMEOUT,
+        trust_env=False,
+        follow_redirects=False,
+        headers=headers,
+        transport=transport or Outward(trust_env=False),
+    )
 
 
 def _ask(client: httpx.Client, endpoint: Endpoint, turns: Sequence[Message], max_tokens: int) -> Reply:
@@ -138,7 +148,7 @@ def _ask(client: httpx.Client, endpoint: Endpoint, turns: Sequence[Message], max
 def post(client: httpx.Client, endpoint: Endpoint, body: dict[str, object]) -> tuple[int, httpx.Headers, bytes]:
     """Ask for a chat completion: status, headers and body of the response.
 
-    Raises Unreachable, and JobFailed for a redirect or a response past the limits.
+    Raises Unreachable, and JobFailed for a redirect, a private host or a response past the limits.
     """
     began = time.monotonic()
     try:
@@ -154,6 +164,8 @@ def post(client: httpx.Client, endpoint: Endpoint, body: dict[str, object]) -> t
                 if time.monotonic() - began > _LONGEST:
                     raise JobFailed(f"The endpoint {endpoint.host} took more than ten minutes for one answer.")
             return response.status_code, response.headers, b"".join(pieces)
+    except BadInput as error:
+        raise JobFailed(str(error)) from None
     except httpx.HTTPError as error:
         raise Unreachable(f"The endpoint {endpoint.host} cannot be reached ({type(error).__name__}).") from None
 

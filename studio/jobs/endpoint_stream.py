@@ -14,9 +14,10 @@ from typing import Any
 import httpx
 
 from studio.contract.chat import Message
-from studio.errors import JobFailed
+from studio.errors import BadInput, JobFailed
 from studio.jobs.endpoint import Endpoint
 from studio.jobs.engine import Answer, Sampling, Weights
+from studio.jobs.outward import AsyncOutward
 
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 _DATA = "data:"
@@ -35,7 +36,11 @@ async def stream_endpoint(
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
     coming = _Coming(endpoint)
     async with httpx.AsyncClient(
-        timeout=_TIMEOUT, trust_env=False, follow_redirects=False, headers=headers, transport=transport
+        timeout=_TIMEOUT,
+        trust_env=False,
+        follow_redirects=False,
+        headers=headers,
+        transport=transport or AsyncOutward(trust_env=False),
     ) as client:
         try:
             for body in _bodies(endpoint, messages, sampling):
@@ -47,6 +52,8 @@ async def stream_endpoint(
                         if piece := coming.take(line):
                             yield piece
                 break
+        except BadInput as error:
+            raise JobFailed(str(error)) from None
         except httpx.HTTPError as error:
             raise JobFailed(f"The endpoint {endpoint.host} cannot be reached ({type(error).__name__}).") from None
     yield coming.whole()

@@ -20,9 +20,11 @@ def start_run_for(
     settings: Mapping[str, object] | None = None,
     project_id: str | None = None,
     from_run: str | None = None,
+    priority: int = 0,
 ) -> Run:
-    """Start training. Raises as `start_run`."""
-    run = start_run(db, workspace, snapshot_id, base_model, settings, project_id, from_run)
+    """Have a run wait for its turn to train. Raises as `start_run`."""
+    what = (snapshot_id, base_model, settings, project_id, from_run)
+    run = start_run(db, workspace, *what, user=user.name, priority=priority)
     about = {"number": run.number, "snapshot": run.snapshot_id, "base_model": run.base_model}
     about |= {"from_run": from_run} if from_run else {}
     record(db, user.name, "run start", run.project_id, run.id, **about)
@@ -31,7 +33,7 @@ def start_run_for(
 
 def resume_run_for(db: Database, workspace: Workspace, user: User, run_id: str) -> Run:
     """Go on from a run's last checkpoint. Raises as `resume_run`."""
-    run = resume_run(db, workspace, run_id)
+    run = resume_run(db, workspace, run_id, user.name)
     record(db, user.name, "run resume", run.project_id, run.id, number=run.number)
     return run
 

@@ -28,7 +28,8 @@ from studio.jobs import job_folders
 from studio.jobs.continuing import weights_of
 from studio.jobs.engine import where_to_run
 from studio.jobs.job_folders import Standing
-from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn
+from studio.jobs.processes import ask_to_stop, claimed, gives_memory_back, is_alive, reap, spawn
+from studio.jobs.serving_engine import engine_for
 from studio.jobs.serving_keys import keys_file
 from studio.settings import Workspace
 
@@ -42,7 +43,7 @@ _STOP_MARGIN_SECONDS = 10
 @dataclass(frozen=True)
 class Server:
     """How a server stands: `url` is where clients ask ('' unless it serves), `names` the run ids by name ("": base),
-    `warning` what could not be taken over last."""
+    `warning` what could not be taken over last, `engine` what writes the answers (studio or vllm)."""
 
     folder: Path
     base_model: str
@@ -50,6 +51,7 @@ class Server:
     url: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     warning: str = ""
+    engine: str = ""
 
     @property
     def ready(self) -> bool:
@@ -81,7 +83,7 @@ def start_serving(
             raise DiskFull(f"The server's folder cannot be written ({error.strerror or error}): make room.") from error
         write_names(folder, names_for(db, runs, projects))
         with claimed(folder) as lock:
-            spawn(folder, SERVING_MODULE, lock)
+            spawn(folder, SERVING_MODULE, lock, gives_memory_back())
     return folder
 
 
@@ -131,7 +133,8 @@ def serving_standing(folder: Path) -> Server:
     if told is None or ended:
         return Server(folder, base_model, standing, names=names, warning=warnings[-1] if warnings else "")
     active = {str(name): str(run) for name, run in dict(told.data["names"]).items()}  # type: ignore[call-overload]
-    return Server(folder, base_model, standing, _url(told), active, warnings[-1] if warnings else "")
+    engine = str(told.data.get("engine", "studio"))
+    return Server(folder, base_model, standing, _url(told), active, warnings[-1] if warnings else "", engine)
 
 
 def list_servers(workspace: Workspace) -> list[Server]:
@@ -203,4 +206,4 @@ def _spec(workspace: Workspace, run: Run, asked: Mapping[str, Any]) -> ServeSpec
         raise job_folders.unusable(error) from None
     if not is_own_machine(spec.host) and not read_keys(spec.keys).keys:
         raise BadSpec(f"{spec.host} is open to others, so requests need keys: `python -m studio key add NAME` first.")
-    return spec
+    return spec.model_copy(update={"engine": engine_for(spec.engine, spec.device)})

@@ -1,6 +1,6 @@
 """The HTTP face: models, chat completions, completions, feedback, health and metrics, as OpenAI's clients expect them.
 
-What it leaves out: keys, limits of size and pace (gate.py), and how a row is written (scheduler.py).
+What it leaves out: keys, limits of size and pace (gate.py), and how a row is written (tickets.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from studio.serving.keys import KeyRing
 from studio.serving.log import TrafficLog
 from studio.serving.metrics import Metrics
 from studio.serving.names import NameTable
-from studio.serving.scheduler import QueueFull, Scheduler
+from studio.serving.tickets import QueueFull, Scheduler
 
 Asked = ChatAsked | CompletionAsked
 
@@ -68,7 +68,8 @@ class House:
     def note(self, line: ServedRequest) -> None:
         """Count a request and write it down."""
         self.metrics.request(line, line.model in self.names.names)
-        self.log.put(line)
+        if self.spec.log_requests:
+            self.log.put(line)
 
 
 def build_app(house: House) -> ASGIApp:
@@ -265,7 +266,8 @@ async def _feedback(house: House, request: Request) -> JSONResponse:
     line = Feedback(
         request_id=asked.request_id, at=datetime.now(UTC), rating=asked.rating, text=asked.text, key_id=key_id
     )
-    house.log.put(line)
+    if house.spec.log_requests:
+        house.log.put(line)
     house.metrics.feedback(asked.rating)
     return JSONResponse({"object": "feedback", "request_id": asked.request_id, "rating": asked.rating})
 

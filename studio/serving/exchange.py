@@ -17,7 +17,7 @@ from starlette.requests import Request
 from studio.contract.traffic import ServedRequest
 from studio.errors import StudioError
 from studio.inference.request import Delta, Finished, GenerationRequest, TokenScore
-from studio.serving.scheduler import Item, Scheduler, Ticket
+from studio.serving.tickets import Item, Scheduler, Ticket
 from studio.serving.told import Piece, Route, Usage
 
 Broken = Literal["disconnect", "timeout"]

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from studio.contract.bodies import read_body, replayed
 from studio.contract.serving import Key, ServeSpec, is_own_machine
 from studio.contract.traffic import ServedRequest
-from studio.inference.bodies import read_body, replayed
 from studio.serving.keys import KeyRing, Pace
 from studio.serving.told import failure, new_id
 
@@ -28,11 +28,12 @@ KEY = "studio.key"
 _OPEN = frozenset({"/health"})
 _BODY_SECONDS = 60
 _DRAIN_RETRY = 5
+_UNREAD_SECONDS = 15.0
 
 
 @dataclass
 class Doors:
-    """What the gate and the server's end both know. `busy`: requests between gate and last byte."""
+    """What the gate and the server's end both know. `busy`: whole requests that have no last byte yet."""
 
     draining: bool = False
     busy: int = 0
@@ -66,11 +67,7 @@ class Gate:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        self._doors.busy += 1
-        try:
-            await self._bounded(scope, receive, send)
-        finally:
-            self._doors.busy -= 1
+        await self._bounded(scope, receive, _impatient(send))
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         """Why a request goes no further, and who asks."""
@@ -87,8 +84,7 @@ class Gate:
         if scope["method"] != "POST":
             return None
         if self._doors.draining:
-            words = "This server is ending: ask again in some seconds."
-            return self._noted(503, failure(words, "server_error", "ending"), key, _DRAIN_RETRY)
+            return self._ending(key)
         limit = self._spec.requests_a_minute if key else 0
         wait = self._pace.take(key.id, key.a_minute or limit) if key else 0.0
         if wait:
@@ -127,7 +123,37 @@ class Gate:
             words = f"The request is longer than {self._spec.body_limit:,} bytes: shorten it."
             await self._noted(413, failure(words, code="too_long"), scope[KEY])(scope, receive, send)
             return
-        await self._app(scope, replayed(body, receive), send)
+        # What is still on its way here when the server ends holds nothing up: only whole requests are waited for.
+        if self._doors.draining and scope["method"] == "POST":
+            await self._ending(scope[KEY])(scope, receive, send)
+            return
+        self._doors.busy += 1
+        try:
+            await self._app(scope, replayed(body, receive), send)
+        finally:
+            self._doors.busy -= 1
+
+    def _ending(self, key: Key | None) -> JSONResponse:
+        words = "This server is ending: ask again in some seconds."
+        return self._noted(503, failure(words, "server_error", "ending"), key, _DRAIN_RETRY)
+
+
+def _impatient(send: Send) -> Send:
+    """`send`, but a connection whose client reads nothing for long is broken off: nobody would ever free its place, and
+    the server could not end. (uvicorn waits for a full socket without limit.)"""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        return send
+    loop = asyncio.get_running_loop()
+
+    async def sent(message: Message) -> None:
+        late = loop.call_later(_UNREAD_SECONDS, transport.abort)
+        try:
+            await send(message)
+        finally:
+            late.cancel()
+
+    return sent
 
 
 def _from_here(scope: Scope) -> bool:

@@ -1,4 +1,4 @@
-"""Served requests and feedback on their way into traffic.jsonl: a thread writes them, and no request waits for it.
+"""Served requests and feedback on their way to the disk: a thread writes them, and no request waits for it.
 
 Texts are kept only where the server was told to, and only redacted: personal data and secrets are replaced in this
 thread before anything reaches the disk. What it leaves out: who reads the file (studio.deploy).
@@ -13,9 +13,18 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from io import FileIO
 from pathlib import Path
 
-from studio.contract.traffic import TRAFFIC_FILE, Feedback, ServedRequest
+from studio.contract.traffic import (
+    FILE_BYTES,
+    FILE_SECONDS,
+    Feedback,
+    ServedRequest,
+    born,
+    next_file,
+    traffic_files,
+)
 
 Line = ServedRequest | Feedback
 
@@ -23,19 +32,30 @@ _MOST_WAITING = 10_000
 _LONGEST = 20_000
 """Characters of a text that are kept; redacting a megabyte would take minutes."""
 _GATHER_SECONDS = 0.2
+_IDLE_SECONDS = 600.0
 
 
 class TrafficLog:
-    """Appends to `folder/traffic.jsonl`, at most one writer a folder. `lost()` is called for each line that cannot be
-    kept: too many wait, or the disk is full."""
+    """Appends to the newest traffic file of `folder`, at most one writer a folder; begins another one where that has
+    `most_bytes`, or lines and `most_seconds`. `lost()` is called for each line that cannot be kept: too many wait, or
+    the disk is full."""
 
-    def __init__(self, folder: Path, keep_texts: bool, lost: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keep_texts: bool,
+        lost: Callable[[], object] = lambda: None,
+        most_bytes: int = FILE_BYTES,
+        most_seconds: float = FILE_SECONDS,
+    ) -> None:
+        self._folder, self._most_bytes, self._most_seconds = folder, most_bytes, most_seconds
         self._keep_texts = keep_texts
         self._lost = lost
         self._queue: queue.Queue[Line | None] = queue.Queue(_MOST_WAITING)
-        descriptor = os.open(folder / TRAFFIC_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        self._file = os.fdopen(descriptor, "ab", buffering=0)
-        self._end_half_line(folder / TRAFFIC_FILE)
+        known = [path for path in traffic_files(folder) if born(path)]
+        self._path = known[-1] if known else folder / next_file([], time.time_ns())
+        self._file = _opened(self._path)
+        self._end_half_line()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         self._thread.start()
 
@@ -57,13 +77,19 @@ class TrafficLog:
     def _run(self) -> None:
         ended = False
         while not ended:
-            lines = [self._queue.get()]
+            try:
+                lines = [self._queue.get(timeout=_IDLE_SECONDS)]
+            except queue.Empty:
+                self._exchange()  # the texts in it should not lie there for ever
+                continue
             if lines[0] is not None:
                 time.sleep(_GATHER_SECONDS)  # a write for many lines, and none of the request's own processor time
             while not self._queue.empty():
                 lines.append(self._queue.get_nowait())
             ended = None in lines
-            self._write([line for line in lines if line is not None])
+            if fresh := [line for line in lines if line is not None]:
+                self._exchange()
+                self._write(fresh)
         os.fsync(self._file.fileno())
         self._file.close()
 
@@ -75,7 +101,7 @@ class TrafficLog:
                 raise OSError(28, "No space left on device")
         except OSError as error:
             os.ftruncate(self._file.fileno(), size)  # whole lines or none
-            print(f"{TRAFFIC_FILE} cannot be written: {error.strerror or error}.", file=sys.stderr)
+            print(f"{self._path.name} cannot be written: {error.strerror or error}.", file=sys.stderr)
             for _ in lines:
                 self._lost()
 
@@ -97,11 +123,30 @@ class TrafficLog:
         turns = tuple(turn | {"content": text} for turn, text in zip(line.messages, texts, strict=True))
         return line.model_copy(update={"messages": turns})
 
-    def _end_half_line(self, path: Path) -> None:
+    def _exchange(self) -> None:
+        """Begin another file where this one is long or old. Nothing is written to this one any more from then on: who
+        sees a newer file may take it for whole."""
+        size = os.fstat(self._file.fileno()).st_size
+        if size < self._most_bytes and (not size or time.time() - born(self._path) < self._most_seconds):
+            return
+        path = self._folder / next_file([self._path], time.time_ns())
+        try:
+            fresh = _opened(path)
+        except OSError as error:  # it grows for a while, then
+            print(f"{path.name} cannot be begun: {error.strerror or error}.", file=sys.stderr)
+            return
+        self._file.close()
+        self._path, self._file = path, fresh
+
+    def _end_half_line(self) -> None:
         """A killed server may have left half a line; what comes next begins on a line of its own."""
-        size = path.stat().st_size
+        size = os.fstat(self._file.fileno()).st_size
         if size and os.pread(self._file.fileno(), 1, size - 1) != b"\n":
             self._file.write(b"\n")
+
+
+def _opened(path: Path) -> FileIO:
+    return FileIO(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "ab+")
 
 
 def _redacted(texts: Sequence[str]) -> list[str]:

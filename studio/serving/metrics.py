@@ -15,7 +15,9 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 class Metrics:
     """The figures of one server. Only names that are served become labels, so that nobody can fill the memory."""
 
-    def __init__(self, active: Callable[[], int], waiting: Callable[[], int]) -> None:
+    def __init__(
+        self, active: Callable[[], int], waiting: Callable[[], int], open_: Callable[[], int] = lambda: 0
+    ) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "studio_requests", "Requests by model, route and HTTP status", ("model", "route", "status"),
@@ -33,7 +35,8 @@ class Metrics:
         self._feedback = Counter("studio_feedback", "Feedback by rating", ("rating",), registry=self._registry)
         self.lost = Counter("studio_traffic_lines_lost", "Lines that could not be written", registry=self._registry)
         gauges = (("studio_active_rows", "Answers that are written or wait", active),
-                  ("studio_waiting_rows", "Answers that wait", waiting))  # fmt: skip
+                  ("studio_waiting_rows", "Answers that wait", waiting),
+                  ("studio_open_requests", "Requests without their last byte, this one too", open_))  # fmt: skip
         for name, words, ask in gauges:
             Gauge(name, words, registry=self._registry).set_function(ask)
 

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -19,7 +19,7 @@ import uvicorn
 
 from studio.contract.events import EventWriter
 from studio.contract.serving import ServeSpec, is_own_machine
-from studio.errors import BadSpec
+from studio.errors import BadSpec, JobFailed, StudioError
 from studio.inference.engine import Engine
 from studio.inference.watch import Owner
 from studio.models.loading import load_base
@@ -29,21 +29,40 @@ from studio.serving.keys import KeyRing
 from studio.serving.log import TrafficLog
 from studio.serving.metrics import Metrics
 from studio.serving.names import NameTable
-from studio.serving.scheduler import Delivery, Scheduler
+from studio.serving.scheduler import OwnScheduler
+from studio.serving.tickets import Delivery, Scheduler
+from studio.serving.vllm_scheduler import Vllm, VllmScheduler
 
 _LOOK_SECONDS = 0.25
 _CANCEL_SECONDS = 3
 
 
-def serve(folder: Path, spec: ServeSpec, events: EventWriter) -> None:
-    """Serve until a signal. Raises StudioError for what cannot be started."""
+def serve(folder: Path, spec: ServeSpec, events: EventWriter, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Serve until a signal; `stopped`: whether there was one before. Raises StudioError for what cannot be started."""
     keys = KeyRing(spec.keys)
     if not is_own_machine(spec.host) and not keys.needed:
         raise BadSpec(f"{spec.host} is open to others, so requests need keys: `python -m studio key add NAME` first.")
     with listen(spec) as listener:
-        base = load_base(spec.models, spec.base_model, spec.device, spec.dtype)
-        server = Server(folder, spec, events, keys, Engine(base, spec.runs, spec.models), listener)
-        server.run(sockets=[listener])
+        engine, note = _engine(folder, spec, stopped)
+        try:
+            Server(folder, spec, events, keys, engine, listener, stopped, note).run(sockets=[listener])
+        finally:
+            if isinstance(engine, Vllm):
+                engine.stop()
+
+
+def _engine(folder: Path, spec: ServeSpec, stopped: Callable[[], bool]) -> tuple[Engine | Vllm, str]:
+    """What writes the answers, and what to tell of it."""
+    note = ""
+    if spec.engine != "studio":
+        try:
+            return Vllm(folder, spec, stopped), ""
+        except StudioError as error:
+            if spec.engine == "vllm":
+                raise
+            note = f"The studio's own engine serves, as vLLM cannot. {error}"
+    base = load_base(spec.models, spec.base_model, spec.device, spec.dtype)
+    return Engine(base, spec.runs, spec.models), note
 
 
 def listen(spec: ServeSpec) -> socket.socket:
@@ -75,21 +94,30 @@ class Server(uvicorn.Server):
         spec: ServeSpec,
         events: EventWriter,
         keys: KeyRing,
-        engine: Engine,
+        engine: Engine | Vllm,
         listener: socket.socket,
+        stopped: Callable[[], bool] = lambda: False,
+        note: str = "",
     ) -> None:
         self._spec = spec
         self._events = events
         self._engine = engine
         self._port = int(listener.getsockname()[1])
         self._owner = Owner(spec.owner)
+        self._stopped = stopped
         self._lock = threading.Lock()
         self._stop_at: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._scheduler = Scheduler(engine, spec.batch_rows, spec.queue_limit, self._hand, spec.most_prompt_tokens)
+        self._note = note
+        self._failed = False
+        limits = (spec.batch_rows, spec.queue_limit, self._hand, spec.most_prompt_tokens)
+        self._scheduler: Scheduler = (
+            VllmScheduler(engine, *limits) if isinstance(engine, Vllm) else OwnScheduler(engine, *limits)
+        )
         self._names = NameTable(folder, lambda run: self._scheduler.load(run).result(), self._warn)
         self._doors = Doors()
-        figures = Metrics(lambda: self._scheduler.active, lambda: self._scheduler.waiting)
+        doors, scheduler = self._doors, self._scheduler
+        figures = Metrics(lambda: scheduler.active, lambda: scheduler.waiting, lambda: doors.busy)
         self._log = TrafficLog(folder, spec.keep_texts, figures.lost.inc)
         device = str(engine.base.device)
         house = House(
@@ -103,20 +131,25 @@ class Server(uvicorn.Server):
         )  # fmt: skip
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until the drain is over."""
+        """Serve until the drain is over. Raises JobFailed where what writes the answers has ended before."""
         try:
             self._names.start()
             threading.Thread(target=self._look, name="names", daemon=True).start()
             super().run(sockets=sockets)
         finally:
+            words = self._scheduler.last_words() if self._failed else ""
             self._scheduler.close()
             self._log.close()
+        if words:
+            raise JobFailed(words)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn; then tell where."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets=sockets)
         self._tell()
+        if self._note:
+            self._warn(self._note)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Only flags: the first signal begins to drain, the second one ends at once."""
@@ -126,7 +159,10 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """See uvicorn: asked ten times a second whether to end."""
-        if self._stop_at is None and self._owner.gone:
+        if self._stop_at is None and not self._scheduler.alive:
+            self._failed = True
+            return True
+        if self._stop_at is None and (self._owner.gone or self._stopped()):
             self.handle_exit(0, None)
         if self._stop_at is not None and (not self._doors.busy or time.monotonic() >= self._stop_at):
             left = self._doors.busy
@@ -160,6 +196,7 @@ class Server(uvicorn.Server):
         self._write(
             state="ready", message=f"Serving on {self._spec.host}:{self._port}", host=self._spec.host, port=self._port,
             names=names, base=base.name, base_hash=base.weights_hash, device=str(base.device),
+            engine="vllm" if isinstance(self._engine, Vllm) else "studio",
         )  # fmt: skip
 
     def _warn(self, words: str) -> None:

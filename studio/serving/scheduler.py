@@ -9,7 +9,7 @@ import itertools
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -17,38 +17,13 @@ import torch
 
 from studio.errors import JobFailed, StudioError
 from studio.inference.engine import Engine
-from studio.inference.request import Delta, GenerationRequest, NoMemory, PromptRefused
+from studio.inference.request import NoMemory
 from studio.inference.running import Running
 from studio.inference.served import Served
-
-Item = Delta | StudioError
-Delivery = tuple["Ticket", Item]
+from studio.serving.tickets import Delivery, Hand, QueueFull, Ticket, check_length, patience
 
 _REST_SECONDS = 0.5
 _NO_MEMORY = "The device has no memory left for these answers: ask for fewer or shorter ones."
-
-
-class QueueFull(StudioError):
-    """Too many rows wait; `seconds`: when it is worth asking again."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"Too many requests are waiting for this server: ask again in {seconds} seconds.")
-        self.seconds = seconds
-
-
-@dataclass(eq=False)
-class Ticket:
-    """A row on its way. `take` gets its pieces, in the loop of whoever asked; `index`: which answer of its request."""
-
-    request: GenerationRequest
-    take: Callable[[Ticket, Item], None]
-    index: int = 0
-    cancelled: bool = False
-    ended: bool = False
-
-    def cancel(self) -> None:
-        """Nobody waits for the answer any more: its row stops at the next token."""
-        self.cancelled = True
 
 
 @dataclass(eq=False)
@@ -59,11 +34,9 @@ class _Load:
     future: Future[None] = field(default_factory=Future)
 
 
-class Scheduler:
+class OwnScheduler:
     """Runs `engine` in a thread of its own: at most `rows` answers of one model at once, `limit` rows waiting, prompts
-    of at most `most_prompt` tokens (0: what the model holds).
-
-    `hand` is given what came of a step, all rows together, from that thread; it must not block or raise.
+    of at most `most_prompt` tokens (0: what the model holds). See tickets.Scheduler.
     """
 
     def __init__(
@@ -71,7 +44,7 @@ class Scheduler:
         engine: Engine,
         rows: int,
         limit: int,
-        hand: Callable[[Sequence[Delivery]], None],
+        hand: Hand,
         most_prompt: int = 0,
     ) -> None:
         self._engine = engine
@@ -111,20 +84,20 @@ class Scheduler:
             raise JobFailed("The server is ending: ask again in a moment.")
         with self._lock:
             if self.active + len(tickets) > self._rows + self._limit:
-                raise QueueFull(self.patience())
+                raise QueueFull(patience(self.waiting, self._rows, self._seconds))
             self._waiting += len(tickets)
         for ticket in tickets:
             self._inbox.put(ticket)
-
-    def patience(self) -> int:
-        """Seconds after which a refused client may find room, by how long answers took of late."""
-        return max(1, min(60, round(self.waiting / self._rows * self._seconds)))
 
     def load(self, run: str) -> Future[None]:
         """Bring a run's weights into memory, between two steps. The future raises BadInput, NotFound."""
         load = _Load(run)
         self._inbox.put(load)
         return load.future
+
+    def last_words(self) -> str:
+        """See tickets.Scheduler."""
+        return "The engine's thread has ended; the server's log (log.txt) says more."
 
     def close(self, timeout: float = 5.0) -> None:
         """End the rows that are written, refuse those that wait, and end the thread."""
@@ -178,11 +151,7 @@ class Scheduler:
             return
         try:
             prepared = self._engine.prepare(ticket.request)
-            if 0 < self._most_prompt < len(prepared.ids):
-                raise PromptRefused(
-                    f"The prompt has {len(prepared.ids)} tokens, but this server takes at most {self._most_prompt}: "
-                    "shorten it."
-                )
+            check_length(len(prepared.ids), self._most_prompt)
         except StudioError as error:
             self._give([(ticket, error)])
             return

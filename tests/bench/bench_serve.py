@@ -1,6 +1,7 @@
 """Concurrent streams of the starter model: our server against `transformers serve`, and what logging a request costs.
 
     python tests/bench/bench_serve.py [--streams 1,8,32] [--tokens 32] [--threads 2] [--rounds 1] [--batching] [--save]
+    python tests/bench/bench_serve.py --log 5        ours alone: with and without the log of requests, so many rounds
     python tests/bench/bench_serve.py --short        a tiny random model, ours alone: no meaning
 
 Both serve the same folder in float32 on the CPU with as many threads, one after the other on the same machine, and
@@ -20,8 +21,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,12 +78,20 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[Round]]:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--batching", action="store_true")
+    parser.add_argument("--log", type=int, default=0, metavar="ROUNDS")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--save", action="store_true")
     options = parser.parse_args(arguments)
     streams = [int(one) for one in options.streams.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         base = _base(Path(folder), options.short)
+        if options.log:
+            lines = log_ratio(Path(folder), base, max(streams), options)
+            print("\n".join(lines))
+            if options.save:
+                note = f"--streams {options.streams} --tokens {options.tokens} --log {options.log}"
+                saved.save("serve-log-cpu", "bench_serve", note, lines, options.threads)
+            return {}
         sides = [("ours", ours)] if options.short else [("transformers", theirs), ("ours", ours)]
         found = {name: make(Path(folder), base, streams, options) for name, make in sides}
         lines = told(found) + log_cost(Path(folder), found["ours"][-1])
@@ -118,15 +128,59 @@ def theirs(folder: Path, base: str, streams: list[int], options: argparse.Namesp
 
 def ours(folder: Path, base: str, streams: list[int], options: argparse.Namespace) -> list[Round]:
     """`python -m studio.serving`."""
-    port, home = free_port(), folder / "server"
+    with _studio_server(folder, "server", base, options) as server:
+        return measured(server, "base", base, streams, options)
+
+
+@contextmanager
+def _studio_server(
+    folder: Path, name: str, base: str, options: argparse.Namespace, **fields: object
+) -> Iterator[Server]:
+    port, home = free_port(), folder / name
     home.mkdir()
-    spec = ServeSpec(
-        models=MODELS, runs=folder, keys=home / "keys.json", base_model=base, device="cpu", dtype="float32", port=port
-    )
+    known = {"models": MODELS, "runs": folder, "keys": home / "keys.json", "base_model": base, "port": port}
+    spec = ServeSpec.model_validate({**known, "device": "cpu", "dtype": "float32", **fields})
     (home / "spec.json").write_text(spec.model_dump_json())
     command = [sys.executable, "-m", "studio.serving", str(home)]
-    with serving(command, port, folder / "ours.log", "/health", _environment(options)) as server:
-        return measured(server, "base", base, streams, options)
+    with serving(command, port, folder / f"{name}.log", "/health", _environment(options)) as server:
+        yield server
+
+
+def log_ratio(folder: Path, base: str, streams: int, options: argparse.Namespace) -> list[str]:
+    """Three servers of ours side by side (no log, counts, redacted texts), asked by turns."""
+    prompts, count = texts(streams), _counter(base)
+    kinds: dict[str, dict[str, object]] = {
+        "no log": {"log_requests": False}, "counts": {}, "redacted texts": {"keep_texts": True},
+    }  # fmt: skip
+    rounds: dict[str, list[Round]] = {name: [] for name in kinds}
+    with ExitStack() as open_:
+        servers = {
+            name: open_.enter_context(_studio_server(folder, name.replace(" ", "-"), base, options, **fields))
+            for name, fields in kinds.items()
+        }
+        for server in servers.values():
+            asyncio.run(_ask_all(server, "base", prompts[:2], 4))
+        for number in range(options.log):
+            for name in list(kinds)[:: 1 if number % 2 else -1]:
+                before = servers[name].cpu_seconds()
+                made = _round(servers[name], "base", prompts, options.tokens, count)
+                time.sleep(0.5)  # what is logged is written a moment after its answer
+                rounds[name].append(replace(made, processor=servers[name].cpu_seconds() - before))
+    return [*(line for name in kinds for line in _against(name, rounds[name], rounds["no log"]))]
+
+
+def _against(name: str, rounds: Sequence[Round], without: Sequence[Round]) -> list[str]:
+    """A kind of log beside none: the sums over all rounds, and the median of the ratios of rounds side by side."""
+    clock, processor = sum(one.clock for one in rounds), sum(one.processor for one in rounds)
+    by_clock = statistics.median(one.clock / other.clock for one, other in zip(rounds, without, strict=True))
+    by_processor = statistics.median(
+        one.processor / other.processor for one, other in zip(rounds, without, strict=True)
+    )
+    asked = f"{len(rounds)} rounds of {rounds[0].streams} requests"
+    return [
+        f"{name:15s} {asked}: {clock:.2f} s by the clock, {processor:.2f} s of processor; "
+        f"beside no log {by_clock:.3f}x by the clock, {by_processor:.3f}x by processor"
+    ]
 
 
 def measured(server: Server, model: str, base: str, streams: list[int], options: argparse.Namespace) -> list[Round]:

@@ -17,7 +17,8 @@ from studio.settings import Workspace
 
 
 def flags(**fields: object) -> Namespace:
-    usual = {"runs": ["run-aa"], "project": None, "host": "127.0.0.1", "port": 0, "keep_texts": False}
+    usual = {"runs": ["run-aa"], "project": None, "host": "127.0.0.1", "port": 0, "keep_texts": False, "by": "lead"}
+    usual |= {"engine": "auto", "gpu_share": 0.5}
     return Namespace(**{**usual, "name": "ci", "model": None, "days": None, "a_minute": None, **fields})
 
 
@@ -41,6 +42,7 @@ class House:
     def put(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """In place of what starts, waits and stops."""
         monkeypatch.setattr(serving, "start_serving", lambda db, workspace, runs, projects, **asked: self.folder)
+        monkeypatch.setattr(serving, "get_run", lambda db, run_id: Namespace(project_id="p"))
         monkeypatch.setattr(serving, "stop_serving", lambda folder: setattr(self, "stopped", self.stopped + 1))
 
 

@@ -180,3 +180,25 @@ def test_a_webhook_stays_until_it_is_set_anew(db: Database, project: Project) ->
     monitoring.set_watch(db, project.id, {}, "ann", " https://example.org/a ")
     assert monitoring.set_watch(db, project.id, {"drift": 0.01}, "ann").webhook == "https://example.org/a"
     assert monitoring.set_watch(db, project.id, {}, "ann", "").webhook == ""
+
+
+def test_texts_older_than_a_project_keeps_them_are_forgotten_and_counts_stay(
+    db: Database, project: Project, server: Server
+) -> None:
+    for age in (10, 6, 1):
+        server.ask(at=NOW - timedelta(days=age))
+    server.taken()
+    assert monitoring.forget_old(db, NOW) == 0  # nobody said how long
+    monitoring.set_watch(db, project.id, {"error_rate": 0.1}, "ann", keep_days=7)
+    assert (monitoring.forget_old(db, NOW), monitoring.forget_old(db, NOW)) == (1, 0)
+    kept = monitoring.set_watch(db, project.id, {}, "ben")  # as before
+    assert (kept.keep_days, dict(kept.thresholds)) == (7, {})
+    assert monitoring.set_watch(db, project.id, {}, "ben", keep_days=None).keep_days is None
+    assert monitoring.forget_old(db, NOW) == 0
+    assert db.query("SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM request_texts)") == [(3, 2)]
+
+
+@pytest.mark.parametrize("days", [0, -2, 5000])
+def test_a_number_of_days_that_cannot_be(db: Database, project: Project, days: int) -> None:
+    with pytest.raises(BadInput, match="1 to 3,650 days"):
+        monitoring.set_watch(db, project.id, {}, "ann", keep_days=days)

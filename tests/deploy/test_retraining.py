@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,14 +24,18 @@ from storage.records import Project, Run
 from storage.rules import get_retraining
 from storage.runs import create_run, list_runs, take_up_events
 from storage.serving_records import Retraining
+from studio.contract.evaluation import EvalReport
 from studio.contract.preflight import Finding, read_report
+from studio.data.snapshots import freeze, read_split
 from studio.deploy import retraining
 from studio.deploy.production import promote
 from studio.deploy.retraining import advance, advance_all, cancel, settle
 from studio.deploy.rules import retrain_now
-from studio.errors import Conflict
+from studio.errors import BadInput, Conflict
 from studio.jobs import evaluating, preflighting, runs
+from studio.jobs.job_folders import Standing
 from studio.settings import Workspace
+from tests.deploy import fake_evaluation
 from tests.jobs.conftest import end_all, make_model_folder, make_snapshot, wait_until
 from tests.labeling.samples import put_examples
 
@@ -134,8 +140,83 @@ def test_a_better_challenger_is_promoted(room: Room) -> None:
     assert one.message.startswith("Promoted: better than run 1 in production")
     newest = list_deployments(room.db, room.project.id)[0]
     assert (newest.user, newest.why) == ("ann", one.message)
+    assert evaluating.standing_of(room.workspace, room.champion.id).state == "none"
     run = runs.get_run(room.db, one.run_id)
     assert run.spec["epochs"] == 2 and run.base_model == room.champion.base_model
+
+
+@pytest.fixture
+def trained(room: Room, monkeypatch: pytest.MonkeyPatch) -> Retraining:
+    """A retraining whose run is trained; evaluations are done at once, in this process."""
+    monkeypatch.setattr(evaluating, "spawn", lambda folder, *given: fake_evaluation.main(folder))
+    frozen = freeze(room.db, room.workspace, room.project.id, test=0.2).snapshot
+    run = finished(room.db, room.workspace, room.project, frozen.id, room.champion.base_model)
+    return rows.set_step(room.db, room.begin(), "evaluate", clock(), snapshot_id=frozen.id, run_id=run.id)
+
+
+def own_report(room: Room, **asked: Any) -> EvalReport:
+    """What stands after somebody evaluated the champion."""
+    evaluating.start_evaluation(room.db, room.workspace, room.champion.id, **asked)
+    report = evaluating.look_at(room.workspace, room.champion).report
+    assert report is not None
+    return report
+
+
+def test_the_champions_own_evaluation_stays_as_it_was(room: Room, trained: Retraining) -> None:
+    before = own_report(room)
+    one = room.until(trained)
+    assert one.step == "promoted" and before.snapshot != one.snapshot_id
+    assert evaluating.look_at(room.workspace, room.champion).report == before
+    beside = evaluating.look_at(room.workspace, room.champion, one.snapshot_id).report
+    assert beside is not None and beside.snapshot == one.snapshot_id
+
+
+def test_an_evaluation_of_the_champion_that_will_do_is_not_done_again(room: Room, trained: Retraining) -> None:
+    own_report(room, snapshot=room.workspace.snapshots / trained.snapshot_id)
+    one = room.until(trained)
+    assert one.step == "promoted" and "better than run 1" in one.message
+    assert evaluating.look_at(room.workspace, room.champion, one.snapshot_id).report is None
+
+
+def test_another_evaluation_of_the_champion_before_the_decision_is_made_up_for(room: Room, trained: Retraining) -> None:
+    own_report(room, snapshot=room.workspace.snapshots / trained.snapshot_id)
+    one = room.until(trained, "decide")
+    own_report(room)
+    assert room.step(one).step == "evaluate-champion"
+    assert room.until(one).step == "promoted"
+
+
+def test_rows_that_are_nearly_trained_on_are_left_out_of_the_decision(
+    room: Room, trained: Retraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = read_split(room.workspace, trained.snapshot_id, "test", limit=500)
+    known = frozenset(row.example_id for row in test[1:])
+    monkeypatch.setattr(retraining, "nearly_trained", lambda *given: known)
+    one = room.until(trained)
+    assert one.step == "kept" and f"of 1 held-out answers by accuracy). {len(known)} held-out answers" in one.message
+
+
+@pytest.mark.parametrize(("champion", "step"), [("run 1", "train"), ("", "kept")])
+def test_near_repeats_stop_it_only_where_there_is_no_other_run(
+    room: Room, monkeypatch: pytest.MonkeyPatch, champion: str, step: str
+) -> None:
+    one = rows.set_step(room.db, room.begin(), "preflight", clock(), snapshot_id="snap")
+    finding = Finding(check="leaks", severity="error", text="2 rows are held out too.", count=2)
+    about, report = SimpleNamespace(base_model=one.base_model), SimpleNamespace(findings=(finding,))
+    look = SimpleNamespace(state="done", about=about, report=report)
+    monkeypatch.setattr(preflighting, "look_at", lambda *given: look)
+    assert retraining._preflight(room.db, room.workspace, replace(one, champion_id=champion), clock()).step == step
+
+
+def test_an_evaluation_that_somebody_began_just_now_is_waited_for(
+    room: Room, trained: Retraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*given: object, **asked: object) -> Run:
+        raise BadInput("it is being evaluated already")
+
+    monkeypatch.setattr(evaluating, "start_evaluation", late)
+    monkeypatch.setattr(evaluating, "standing_of", lambda *given: Standing("running"))
+    assert room.step(trained).step == "evaluate"
 
 
 def test_one_that_is_not_better_is_kept_out(room: Room) -> None:
@@ -206,12 +287,14 @@ def test_it_waits_while_something_else_trains(room: Room) -> None:
     one = room.until(room.begin(), "train")
     room.set("FAKE_TRAINING", "slow")
     other = runs.start_run(room.db, room.workspace, room.champion.snapshot_id, room.champion.base_model)
+    room.step(one)
     waiting = room.step(one)
-    assert waiting.step == "train" and waiting.message.startswith("Waiting: Run 2 of Support is at work")
+    assert waiting.step == "train" and waiting.message == "Run 3 is in the queue: Waits for Run 2 of Support on cpu."
     assert waiting.step_at == one.step_at
     room.set("FAKE_TRAINING", "quick")
     runs.stop_run(room.db, room.workspace, other.id)
-    assert room.until(one).step == "promoted"
+    ended = room.until(one)
+    assert ended.step == "promoted", ended.message
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,14 @@ def fired(db: Database, workspace: Workspace, later: timedelta = timedelta()) ->
         (Rules(every_examples=5), Facts(NOW, 5, None, 0, 0), 1),
         (Rules(every_days=2), Facts(NOW - 1.99 * DAY, 0, None, 0, 0), 0),
         (Rules(every_days=2), Facts(NOW - 2 * DAY, 0, None, 0, 0), 1),
-        (Rules(on_drift=True), Facts(NOW, 0, None, 0, 0), 0),
-        (Rules(on_drift=True), Facts(NOW, 0, NOW, 0, 0), 1),
-        (Rules(feedback_below=0.5), Facts(NOW, 0, None, 0, 19), 0),
-        (Rules(feedback_below=0.5), Facts(NOW, 0, None, 10, 10), 0),
-        (Rules(feedback_below=0.5), Facts(NOW, 0, None, 9, 11), 1),
-        (Rules(5, 2, True, 0.5), Facts(NOW - 3 * DAY, 7, NOW, 1, 30), 4),
+        (Rules(on_drift=True), Facts(NOW, 99, None, 0, 0), 0),
+        (Rules(on_drift=True), Facts(NOW, 9, NOW, 0, 0), 0),
+        (Rules(on_drift=True), Facts(NOW, 10, NOW, 0, 0), 1),
+        (Rules(feedback_below=0.5), Facts(NOW, 99, None, 0, 19), 0),
+        (Rules(feedback_below=0.5), Facts(NOW, 99, None, 10, 10), 0),
+        (Rules(feedback_below=0.5), Facts(NOW, 9, None, 9, 11), 0),
+        (Rules(feedback_below=0.5), Facts(NOW, 10, None, 9, 11), 1),
+        (Rules(5, 2, True, 0.5), Facts(NOW - 3 * DAY, 10, NOW, 1, 30), 4),
     ],
 )
 def test_which_rules_fire(given: Rules, facts: Facts, fires: int) -> None:
@@ -99,8 +101,11 @@ def test_drift_fires_once_a_look(db: Database, workspace: Workspace, project: Pr
     add_drift(db, project.id, "s", False, {}, NOW - DAY)
     assert fired(db, workspace) == []
     add_drift(db, project.id, "s", True, {}, NOW - timedelta(hours=1))
+    assert fired(db, workspace) == []
+    label(db, project, 10)
     (first,) = fired(db, workspace)
     end(db, first)
+    label(db, project, 10)
     assert fired(db, workspace, DAY) == []
     add_drift(db, project.id, "s", True, {}, NOW + DAY)
     assert len(fired(db, workspace, 2 * DAY)) == 1
@@ -114,6 +119,8 @@ def test_bad_feedback_fires_and_is_answered_by_that(
     for n in range(24):
         server.ask(rating=1 if n % 2 else -1)
     server.taken()
+    assert fired(db, workspace) == []  # it waits for labels: what the requests asked for is not there yet
+    label(db, project, 10)
     (first,) = fired(db, workspace)
     assert first.reasons == ("50% of 24 thumbs are up (the rule: below 60%).",)
     end(db, first)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from storage import traffic as rows
 from storage.database import Database
 from storage.projects import create_project
 from storage.records import Project
-from studio.contract.traffic import TRAFFIC_FILE
+from studio.contract.traffic import TRAFFIC_FILE, ServedRequest, next_file
 from studio.deploy import traffic
 from studio.deploy.traffic import TakenUp, take_up, take_up_all
 from studio.settings import Workspace
@@ -126,3 +128,56 @@ def test_refusals_are_told_from_the_text(db: Database, server: Server) -> None:
     server.ask(answer="", status=500)
     server.taken()
     assert [row[0] for row in db.query("SELECT refused FROM requests ORDER BY at_time")] == [True, False, None, None]
+
+
+def segment(server: Server, born: int, *ids: str, tail: str = "") -> Path:
+    """A file of that age with requests of these ids."""
+    path = server.folder / next_file([], born)
+    lines = [ServedRequest(id=one, at=NOW, model="base", status=200).model_dump_json() + "\n" for one in ids]
+    path.write_text("".join(lines) + tail)
+    return path
+
+
+def test_files_that_were_left_are_read_to_their_end_and_deleted(db: Database, server: Server) -> None:
+    server.ask()  # an older server's file
+    first, second = segment(server, 10, "a", "b"), segment(server, 20, "c")
+    assert server.taken() == TakenUp(4) and server.taken() == TakenUp()
+    assert [path.exists() for path in (server.folder / TRAFFIC_FILE, first, second)] == [False, False, True]
+    with second.open("a") as file:
+        file.write(second.read_text().replace('"c"', '"d"'))
+    third = segment(server, 30, "e")
+    assert server.taken() == TakenUp(2) and not second.exists() and third.exists()
+    assert sorted(stored(db)) == ["a", "b", "c", "d", "e", "req-1"]
+    assert db.query("SELECT count(*) FROM traffic_files") == [(1,)]
+
+
+def test_half_a_line_at_the_end_of_a_file_that_was_left_holds_nothing_up(db: Database, server: Server) -> None:
+    first = segment(server, 10, "a", tail='{"kind": "requ')
+    segment(server, 20, "b")
+    assert server.taken() == TakenUp(2, 0, 1) and not first.exists()
+
+
+def test_no_line_is_lost_or_doubled_by_a_crash_at_any_moment(
+    db: Database, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("add_traffic", "forget_file"):
+        segment(server, 10, "a", "b")
+        segment(server, 20, "c")
+
+        def crash(*given: object) -> int:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(traffic, name, crash)
+            server.taken()
+        server.taken()
+        assert sorted(stored(db)) == ["a", "b", "c"]
+
+
+def test_a_look_takes_only_so_much_of_all_files_together(
+    db: Database, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic, "_CHUNK", 100)
+    for born in (10, 20, 30):
+        segment(server, born, f"x{born}", f"y{born}")
+    assert [take_up(db, server.folder, most_chunks=4).requests for _ in range(3)] == [4, 2, 0]

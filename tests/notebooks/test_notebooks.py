@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from tests import tiny
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-ORDER = ("loop", "reading", "own_metric")
+ORDER = ("loop", "reading", "own_metric", "service")
 
 
 def outputs(name: str) -> str:
@@ -45,6 +45,12 @@ def test_the_loop_ends_with_a_verdict_and_two_answers(shown: dict[str, str]) -> 
 
 def test_the_database_is_read(shown: dict[str, str]) -> None:
     assert "run_events" in shown["reading"] and "Tideline" in shown["reading"] and "Figure" in shown["reading"]
+
+
+def test_an_application_asks_the_model_in_production_and_says_what_it_thought(shown: dict[str, str]) -> None:
+    assert "@production" in shown["service"] and "the first as above: True" in shown["service"]
+    assert "the same as a stream: True" in shown["service"]
+    assert "0 errors, 0 thumbs up, 1 down" in shown["service"] and "1 request to label" in shown["service"]
 
 
 def test_a_metric_of_ones_own_stands_on_the_report(shown: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from studio.contract.events import EventWriter, read_all
 from studio.contract.serving import ServeSpec, read_serve_spec, write_names
+from studio.contract.traffic import traffic_files
 from studio.inference.engine import Engine
 from studio.inference.running import Running
 from studio.models.loading import load_base
@@ -52,9 +53,9 @@ class House:
 
     def traffic(self, count: int) -> list[dict[str, Any]]:
         """The lines of the log, once there are so many."""
-        path = self.folder / "traffic.jsonl"
-        wait_for(lambda: path.exists() and path.read_bytes().count(b"\n") >= count)
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        wait_for(lambda: sum(path.read_bytes().count(b"\n") for path in traffic_files(self.folder)) >= count)
+        texts = [path.read_text(encoding="utf-8") for path in traffic_files(self.folder)]
+        return [json.loads(line) for text in texts for line in text.splitlines()]
 
     def stop(self) -> None:
         """As SIGTERM does."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,8 @@ import httpx
 import openai
 import pytest
 
+from studio.contract.events import read_all
+from studio.serving import gate
 from studio.serving.keys import Pace
 from tests.serving.conftest import House, Start, turns, wait_for
 
@@ -120,6 +124,51 @@ def test_a_drain_that_takes_too_long_is_broken_off_with_a_word(start: Start, slo
     house.thread.join(10)
     reader.join(10)
     assert not house.thread.is_alive() and errors == ["The server is ending: ask again in a moment."]
+
+
+def test_a_body_that_never_arrives_does_not_hold_up_the_end(start: Start) -> None:
+    house = start()
+    with socket.create_connection(("127.0.0.1", int(house.url.rsplit(":", 1)[1]))) as half:
+        half.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 500\r\n\r\n{")
+        assert house.post("/v1/feedback", content=b"{").status_code == 400  # what was sent before has arrived
+        house.server.handle_exit(15, None)
+        house.thread.join(20)
+    words = [event.data.get("message") for event in read_all(house.folder) if event.data.get("state") == "stopping"]
+    assert not house.thread.is_alive() and words == ["Ending"]  # not: 1 requests are broken off
+
+
+def test_a_client_that_reads_nothing_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_UNREAD_SECONDS", 0.05)
+
+    class Full:
+        """A connection whose socket takes nothing until it is broken off."""
+
+        def __init__(self) -> None:
+            self.transport, self._freed = self, asyncio.Event()
+
+        def abort(self) -> None:
+            self._freed.set()
+
+        async def send(self, message: Any) -> None:
+            if message["type"] != "quick":
+                await self._freed.wait()
+
+    async def run() -> None:
+        full = Full()
+        send = gate._impatient(full.send)
+        await send({"type": "quick"})
+        await asyncio.sleep(0.1)
+        assert not full._freed.is_set()  # nothing was kept waiting
+        await send({"type": "slow"})
+
+    asyncio.run(run())
+
+
+def test_a_signal_that_was_swallowed_while_the_model_loaded_ends_the_server(start: Start) -> None:
+    house = start()
+    house.server._stopped = lambda: True
+    house.thread.join(20)
+    assert not house.thread.is_alive()
 
 
 def test_a_bug_in_the_engine_is_an_error_of_one_request(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_other_addresses_and_methods(house: House, method: str, path: str) -> No
 
 def test_nothing_is_left_of_requests_that_have_ended(house: House) -> None:
     from studio.serving.exchange import Exchange
-    from studio.serving.scheduler import Ticket
+    from studio.serving.tickets import Ticket
 
     for stream in (True, False):
         for _ in range(20):
