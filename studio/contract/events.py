@@ -61,7 +61,7 @@ class EventWriter:
     def write(self, kind: EventKind, /, **data: object) -> Event:
         """Append one event in one write. Raises OSError (disk full) with the file left at whole lines."""
         event = Event(self._seq + 1, datetime.now(UTC), kind, data)
-        line = _encode(event)
+        line = encode(event)
         start = os.fstat(self._file.fileno()).st_size  # tell() still counts what a failed write took back
         try:
             if self._file.write(line) != len(line):
@@ -81,16 +81,19 @@ class EventWriter:
 def tail(run_dir: Path, offset: int = 0) -> tuple[list[Event], int]:
     """Events of the whole lines behind byte `offset`, and the offset to go on from.
 
-    A half line is left for the next call; a damaged line is passed over.
+    A half line is left for the next call; a damaged line is passed over; a file that was cut before `offset` is read
+    anew from its beginning.
     """
     try:
         with (run_dir / EVENTS_FILE).open("rb") as file:
+            if os.fstat(file.fileno()).st_size < offset:
+                offset = 0
             file.seek(offset)
             chunk = file.read()
     except FileNotFoundError:
         return [], offset
     whole = chunk[: chunk.rfind(b"\n") + 1]
-    parsed = (_decode(line) for line in whole.splitlines())
+    parsed = (decode(line) for line in whole.splitlines())
     return [event for event in parsed if event is not None], offset + len(whole)
 
 
@@ -107,7 +110,7 @@ def newest(run_dir: Path, key: str) -> object | None:
         return None
     mark = json.dumps(key).encode()
     for line in reversed(lines):
-        if mark in line and (event := _decode(line)) and key in event.data:
+        if mark in line and (event := decode(line)) and key in event.data:
             return event.data[key]
     return None
 
@@ -124,12 +127,14 @@ def log_tail(run_dir: Path, lines: int = 20, limit: int = 16_384) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def _encode(event: Event) -> bytes:
+def encode(event: Event) -> bytes:
+    """An event as its line of the file, with the line end."""
     row = {"seq": event.seq, "at": event.at.isoformat(timespec="milliseconds"), "kind": event.kind, "data": event.data}
     return json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n"
 
 
-def _decode(line: bytes) -> Event | None:
+def decode(line: bytes) -> Event | None:
+    """The event of a line; None for one that is damaged."""
     try:
         row = json.loads(line)
         kind = row["kind"]
@@ -148,5 +153,5 @@ def _mend(path: Path) -> int:
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(path, whole)
-    events = [event for line in content[:whole].splitlines() if (event := _decode(line))]
+    events = [event for line in content[:whole].splitlines() if (event := decode(line))]
     return events[-1].seq if events else 0

@@ -32,6 +32,7 @@ from studio.ui.errors import told
 from studio.ui.evaluate_judge import JudgeParts, Page, judge_fresh, judge_layout, judge_live, wire_judge
 from studio.ui.evaluate_judge_views import judge_state_html
 from studio.ui.evaluate_overlay import overlay_layout, overlay_shown, wire_overlay
+from studio.ui.evaluate_save import SaveParts, save_layout, wire_save
 from studio.ui.evaluate_views import (
     NO_PROJECT,
     NO_RUN,
@@ -77,11 +78,12 @@ class _Parts:
     judge: JudgeParts
     over: gr.Dropdown
     overlay: gr.HTML
+    save: SaveParts
 
     @property
-    def live(self) -> list[gr.components.Component]:
+    def live(self) -> list[gr.blocks.Block]:
         """What an evaluation changes."""
-        return [self.state, self.start, self.cancel, self.timer, self.report, self.board, self.view]
+        return [self.state, self.start, self.cancel, self.timer, self.report, self.board, self.view, self.save.place]
 
 
 def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
@@ -104,12 +106,12 @@ def _layout() -> _Parts:
                     start = gr.Button("Evaluate", variant="primary", min_width=110)
                     cancel = gr.Button("Cancel", visible=False, min_width=90)
                 state, timer = gr.HTML(), gr.Timer(1.0, active=False)
-            board = cards()
+            board, save = cards(), save_layout()
             judge = judge_layout()
         with gr.Column(scale=9, min_width=300):
             view, report = gr.State(View()), cards()
             over, overlay = overlay_layout()
-    return _Parts(run, ways, start, cancel, timer, state, board, report, view, judge, over, overlay)
+    return _Parts(run, ways, start, cancel, timer, state, board, report, view, judge, over, overlay, save)
 
 
 def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
@@ -162,7 +164,9 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     for place in (parts.report, parts.board):
         place.open(on_open, asked, [parts.run, *parts.live], **QUICK)
     wire_overlay(studio, frame, parts.over, parts.overlay)
-    page = Page(frame.project, parts.run, parts.view, parts.timer, lambda chosen, run: _own(studio, chosen, run).id)
+    own = lambda chosen, run: _own(studio, chosen, run).id  # noqa: E731
+    wire_save(studio, parts.save, frame.project, parts.run, own)
+    page = Page(frame.project, parts.run, parts.view, parts.timer, own)
     wire_judge(studio, judge, page, lambda view: replace(view, seen="asked", judging=True))
 
 
@@ -170,7 +174,8 @@ def shown(studio: Studio, project_id: str | None, run_id: str | None, view: View
     """The live parts for a run as its newest evaluation stands."""
     if not project_id or not run_id:
         nothing = NO_RUN if project_id else NO_PROJECT
-        return ["", gr.Button(interactive=False), gr.Button(visible=False), gr.Timer(active=False), nothing, "", view]
+        off = [gr.Button(interactive=False), gr.Button(visible=False), gr.Timer(active=False)]
+        return ["", *off, nothing, "", view, gr.Column(visible=False)]
     run = _own(studio, project_id, run_id)
     if view.run_id != run_id:
         view = View(project_id=project_id, run_id=run_id)
@@ -183,7 +188,8 @@ def shown(studio: Studio, project_id: str | None, run_id: str | None, view: View
     timer = gr.Timer(active=alive or at_work or (why is not None and why.standing.alive))
     view = replace(view, seen=_mark(found.standing, judging.standing, why), judging=at_work)
     report = _report(studio, found, view, why, judging)
-    return [state_html(found.standing), *buttons, timer, report, boards, view]
+    save = gr.Column(visible=found.report is not None)
+    return [state_html(found.standing), *buttons, timer, report, boards, view, save]
 
 
 def ticked(studio: Studio, project_id: str | None, run_id: str | None, view: View) -> list[object]:
@@ -196,7 +202,7 @@ def ticked(studio: Studio, project_id: str | None, run_id: str | None, view: Vie
     same = not ended and view.seen == _mark(evaluation, judging, _why(studio, view))
     judge = [judge_state_html(judging), *[gr.skip()] * 4] if judging.alive else [gr.skip()] * 5
     if same:
-        return [state_html(evaluation), *[gr.skip()] * 6, *judge]
+        return [state_html(evaluation), *[gr.skip()] * 7, *judge]
     view = replace(view, judging=view.judging and not ended)
     return [*shown(studio, project_id, run_id, view), *(judge_live(judging) if ended else judge)]
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from studio.contract.evaluation import ConfusionReport, EvalReport, MetricReport, SliceReport, WayReport
+from studio.contract.figures import between, chance, figure, signed
 from studio.jobs.evaluating import EvalPage, EvalRow, Evaluated, Standing
 from studio.jobs.judging import Agreement, Judging
 from studio.ui.components.html import bar, chip, count, duration, empty, notice, table, text
@@ -78,7 +79,7 @@ def verdict_html(report: EvalReport) -> str:
     """The sentence, and how likely such a difference is by chance."""
     verdict = report.verdict
     lead = report.metrics[verdict.metric]
-    chance = f"A difference this large by chance: {_p(lead.p)}" if lead.p is not None else ""
+    likely = f"A difference this large by chance: {chance(lead.p)}" if lead.p is not None else ""
     shares = ""
     if verdict.wins is not None and verdict.losses is not None and verdict.ties is not None:
         parts = [("win", verdict.wins), ("tie", verdict.ties), ("loss", verdict.losses)]
@@ -86,7 +87,7 @@ def verdict_html(report: EvalReport) -> str:
         shares = f'<div class="outcome-bar" role="img" aria-label="{words}">' + "".join(
             f'<i class="{name}" style="flex:{number}"></i>' for name, number in parts if number
         )
-        shares += f'</div><p class="quiet">{words} · by {text(lead.title)}. {text(chance)}</p>'
+        shares += f'</div><p class="quiet">{words} · by {text(lead.title)}. {text(likely)}</p>'
     against = ""
     if report.base_is == "majority":
         against = notice("busy", "The base was never trained on these labels; what always says the most frequent one "
@@ -110,7 +111,7 @@ def metrics_html(report: EvalReport) -> str:
 
 
 def _metric_row(one: MetricReport, shared: Collection[str]) -> str:
-    shown = "" if one.low is None or one.high is None else f"{_signed(one.low)} to {_signed(one.high)}"
+    shown = between(one.low, one.high)
     drawn = ""
     if one.low is not None and one.high is not None:
         most = max(abs(one.low), abs(one.high), abs(one.difference), 1e-9) * 1.15
@@ -118,9 +119,9 @@ def _metric_row(one: MetricReport, shared: Collection[str]) -> str:
     arrow = "" if one.higher else ' <small class="quiet">less is better</small>'
     care = f'<br><small class="quiet">{text(one.reason)}</small>' if one.reason and one.reason not in shared else ""
     return (
-        f'<tr><th scope="row">{text(one.title)}{arrow}</th><td class="num">{_figure(one.base)}</td>'
-        f'<td class="num">{_figure(one.tuned)}</td><td>{drawn} <span class="between"><b>{_signed(one.difference)}</b> '
-        f'<span class="quiet">{shown}</span></span>{care}</td><td class="num">{_p(one.p)}</td></tr>'
+        f'<tr><th scope="row">{text(one.title)}{arrow}</th><td class="num">{figure(one.base)}</td>'
+        f'<td class="num">{figure(one.tuned)}</td><td>{drawn} <span class="between"><b>{signed(one.difference)}</b> '
+        f'<span class="quiet">{shown}</span></span>{care}</td><td class="num">{chance(one.p)}</td></tr>'
     )
 
 
@@ -131,7 +132,7 @@ def ways_html(ways: Sequence[WayReport], advice: str) -> str:
     rows = [
         [
             way.words[:1].upper() + way.words[1:],
-            f"{_figure(way.value)}" + (f" ({_figure(way.low)}–{_figure(way.high)})" if way.low is not None else ""),
+            f"{figure(way.value)}" + (f" ({figure(way.low)}–{figure(way.high)})" if way.low is not None else ""),
             "under 0.01 s" if way.seconds < 0.005 else f"{way.seconds:.2f} s",
             f"{way.prompt_tokens:.0f} + {way.answer_tokens:.0f}",
             "" if way.training_minutes is None else f"{way.training_minutes:.1f} min",
@@ -159,7 +160,7 @@ def _row_html(row: EvalRow, rows: Rows) -> str:
     asked = row.row == rows.asked
     return (
         f'<article class="held"><div class="head">{chip(label, kind)} <span class="quiet">row {row.row} · '
-        f"{_figure(row.base_score)} → {_figure(row.tuned_score)}</span></div>"
+        f"{figure(row.base_score)} → {figure(row.tuned_score)}</span></div>"
         f'<p class="prompt" dir="auto">{text(row.prompt)}</p>'
         f'<dl><dt>Reference</dt><dd dir="auto">{text(row.reference)}</dd>'
         f'<dt>Base</dt><dd dir="auto">{_answer(row.reference, row.base)}</dd>'
@@ -235,10 +236,9 @@ def slices_html(slices: Sequence[SliceReport], report: EvalReport) -> str:
             one.kind,
             one.name,
             f"{one.rows:,}",
-            _figure(one.base),
-            _figure(one.tuned),
-            _signed(one.difference)
-            + (f" ({_signed(one.low)} to {_signed(one.high)})" if one.low is not None and one.high is not None else ""),
+            figure(one.base),
+            figure(one.tuned),
+            signed(one.difference) + (f" ({shown})" if (shown := between(one.low, one.high)) else ""),
         ]
         for one in slices
     ]
@@ -307,7 +307,7 @@ def _board_line(found: Evaluated, current: str) -> str:
     lead = report.metrics[report.verdict.metric]
     said = chip(_SAID[report.verdict.kind], KINDS[report.verdict.kind])
     chosen = "item current" if found.run.id == current else "item"
-    figures = f"{_figure(lead.base)} → {_figure(lead.tuned)}"
+    figures = f"{figure(lead.base)} → {figure(lead.tuned)}"
     return (
         f'<button type="button" class="{chosen}" data-id="run:{text(found.run.id)}">'
         f'<div class="head"><b>Run {found.run.number}</b><span class="line">{figures}</span>{said}</div>'
@@ -331,15 +331,3 @@ def _section(title: str, body: str) -> str:
 
 def _folded(title: str, body: str) -> str:
     return f"<details><summary>{text(title)}</summary>{body}</details>"
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{_figure(abs(value))}"
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None else "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

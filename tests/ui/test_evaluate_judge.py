@@ -107,7 +107,7 @@ def test_a_judging_that_ended_is_shown_at_the_next_tick(db: Database, workspace:
     view = shown(house, one.project_id, one.id, View())[6]  # type: ignore[arg-type]
     write_judged(workspace.evaluations / one.id, report(model="Judge Judy"))
     values = ticked(house, one.project_id, one.id, replace(view, seen="asked", judging=True))  # type: ignore[arg-type]
-    assert "Judge Judy" in values[4] and values[7] == "" and values[8].visible
+    assert "Judge Judy" in values[4] and values[8] == "" and values[9].visible
 
 
 def test_a_click_before_that_tick_does_not_swallow_it(db: Database, workspace: Workspace) -> None:
@@ -115,7 +115,7 @@ def test_a_click_before_that_tick_does_not_swallow_it(db: Database, workspace: W
     clicked = shown(house, one.project_id, one.id, View(run_id=one.id, judging=True))  # type: ignore[arg-type]
     assert clicked[3].active and clicked[6].judging  # type: ignore[attr-defined]
     values = ticked(house, one.project_id, one.id, clicked[6])  # type: ignore[arg-type]
-    assert values[7] == "" and not values[6].judging and not values[3].active  # type: ignore[attr-defined]
+    assert values[8] == "" and not values[6].judging and not values[3].active  # type: ignore[attr-defined]
 
 
 def test_curves_lie_over_one_another_with_a_label_each() -> None:
