@@ -59,7 +59,8 @@ class Lockout:
             if of_address.last and moment - of_address.last > _FORGET_ADDRESS:
                 of_address = Failures(locked_until=of_address.locked_until)
             for found in (of_name, of_address):
-                if found.locked_until and moment < found.locked_until:
+                # Longer than any lock: it is from before the clock was set back, and counts no more.
+                if found.locked_until and moment < found.locked_until <= moment + _MOST:
                     raise NotAllowed(f"Too many attempts failed: try again in {_words(found.locked_until - moment)}.")
             names[name] = _one_more(of_name, moment, FREE_TRIES)
             _keep(self._strangers)

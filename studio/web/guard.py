@@ -2,7 +2,8 @@
 
 Checking the Host header keeps a page of another site from reaching a studio on this machine by a name that it points at
 127.0.0.1; with accounts on, that site would still have no session, so any name may be used then (a reverse proxy's).
-Checking Origin keeps it from posting forms here. Each answer gets a policy that lets a page load nothing from outside.
+Checking Origin and Sec-Fetch-Site keeps it from posting forms and from reading here (Gradio would let a page of another
+port of this machine do so). Each answer gets a policy that lets a page load nothing from outside.
 
 TLS is not done here: for anything but a trusted network put a reverse proxy before the studio that terminates TLS,
 keeps the Host header and sets X-Forwarded-Proto and X-Forwarded-For; the cookie is then marked Secure. See the README.
@@ -73,11 +74,13 @@ class Guard:
 
     def _refusal(self, headers: Headers, method: str) -> str | None:
         host = headers.get("host", "")
-        named = self._hosts is None or (urlsplit(f"//{host}").hostname or "") in self._hosts
+        named = self._hosts is None or _hostname(host) in self._hosts
         if not named and not self._accounts.on:
             return "This studio answers on 127.0.0.1 only: open it under that address."
         origin = headers.get("origin")
-        if origin is not None and method not in ("GET", "HEAD") and urlsplit(origin).netloc != host:
+        asked_for = headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+        followed = method in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
+        if (origin is not None and _netloc(origin) != host) or not (asked_for or followed):
             return "This request comes from another site: open the studio's own page."
         return None
 
@@ -124,6 +127,20 @@ class Guard:
 def cookie_name(accounts: Accounts) -> str:
     """The session cookie's name: of one workspace, as browsers send a host's cookies to each of its ports."""
     return f"sft_studio_{hashlib.sha256(str(accounts.place).encode()).hexdigest()[:8]}"
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+def _hostname(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _asked(scope: Scope) -> str:

@@ -25,10 +25,13 @@ from studio.ui.roles import roles_of
 from studio.ui.tailored import tailor
 from studio.ui.theme import HEAD, STYLESHEET, THEME
 from studio.web.accounts import account_routes
+from studio.web.bounds import Bounds
 from studio.web.exports import export_routes
 from studio.web.guard import Guard
 from studio.web.identity import user_of
 from studio.web.labeling import labeling_routes, refused
+from studio.web.look import look_routes
+from studio.web.reports import report_routes
 from studio.web.review import review_routes
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -51,6 +54,8 @@ def build_app(studio: Studio, host: str = "127.0.0.1") -> FastAPI:
     app.include_router(labeling_routes(studio))
     app.include_router(review_routes(studio))
     app.include_router(export_routes(studio))
+    app.include_router(report_routes(studio))
+    app.include_router(look_routes(studio))
     ui = build_ui(studio)
     ui.queue(default_concurrency_limit=8, max_size=256)
     app = gr.mount_gradio_app(
@@ -66,6 +71,7 @@ def build_app(studio: Studio, host: str = "127.0.0.1") -> FastAPI:
         auth_dependency=lambda request: user_of(request).name,
     )
     tailor(ui, roles_of(ui))
+    app.add_middleware(Bounds, accounts=studio.accounts)  # behind the guard, which is added after it
     app.add_middleware(Guard, hosts=_LOOPBACK if host in _LOOPBACK else None, accounts=studio.accounts)
     return app
 

@@ -62,7 +62,7 @@ def test_the_page_is_served_with_a_policy_that_names_no_other_host(house: House)
 def test_every_tab_stands_in_the_pages_config_in_order(house: House) -> None:
     config = house.client.get("/config").json()
     tabs = [part["props"]["label"] for part in config["components"] if part["type"] == "tabitem"]
-    positions = [tabs.index(name) for name in ("Projects", "Data", "Label", "Datasets", "Train", "Compare")]
+    positions = [tabs.index(name) for name in ("Home", "Projects", "Label", "Data", "Datasets", "Train", "Compare")]
     assert positions == sorted(positions)
 
 

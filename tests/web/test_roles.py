@@ -29,8 +29,8 @@ OPEN = {"/login", "/favicon.ico", "/robots.txt"}
 """Paths that need no session."""
 
 SEEN_BY = {
-    "annotator": {"Label", "Compare"},
-    "reviewer": {"Label", "Compare", "Data", "Review", "Suggestions", "Team"},
+    "annotator": {"Home", "Label", "Compare"},
+    "reviewer": {"Home", "Label", "Compare", "Data", "Review", "Suggestions", "Team"},
     "admin": set(TABS),
 }
 """Which tabs a role sees; a tab that is not here is for admins."""
@@ -124,8 +124,8 @@ def test_every_event_refuses_whom_its_role_does_not_reach(town: Town, stopped: N
     for number, event in events.items():
         if event.queue or event.inputs_as_dict:
             continue
-        body = {"fn_index": number, "data": values(event), "session_hash": "s", "event_data": {"id": "x"}}
         for who, role in ROLES.items():
+            body = {"fn_index": number, "data": values(event), "session_hash": f"s{who}", "event_data": {"id": "x"}}
             said = town.ask(who, "POST", "/gradio_api/run/predict", json=body).json()["error"]
             passed = said == "PASSED"
             assert passed or "This needs the role" in str(said), (event.fn.__qualname__, said)
