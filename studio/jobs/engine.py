@@ -26,7 +26,7 @@ from studio.contract.events import log_tail, read_all
 from studio.contract.spec import SPEC_FILE, EngineSpec
 from studio.errors import BadInput, DiskFull, JobFailed, NotFound
 from studio.jobs.models import check_base_model
-from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn
+from studio.jobs.processes import ask_to_stop, claimed, gives_memory_back, is_alive, reap, spawn
 from studio.settings import Workspace
 
 ENGINE_MODULE = "studio.inference"
@@ -212,7 +212,7 @@ def start_engine(
     except OSError as error:
         raise DiskFull(f"The engine's folder cannot be written: {error.strerror}. Make room.") from error
     with claimed(run_dir) as lock:
-        spawn(run_dir, ENGINE_MODULE, lock)
+        spawn(run_dir, ENGINE_MODULE, lock, gives_memory_back())
     try:
         return Engine(
             (base_model, device, dtype), run_dir, _wait_for_port(run_dir, closing or threading.Event()), token

@@ -1,7 +1,8 @@
 """Evaluations: start the process that answers and scores, tell how it goes, and read what it found.
 
-Each run has one folder with its newest evaluation, so the page finds it again whatever ended the app meanwhile. What it
-leaves out: the answers and figures (studio.evaluation), and votes (studio.labeling.comparing).
+Each run has one folder with its newest evaluation, so the page finds it again whatever ended the app meanwhile. Apart
+are those that were asked for `beside` that one, on the held-out rows of another snapshot: they never take its place.
+What it leaves out: the answers and figures (studio.evaluation), and votes (studio.labeling.comparing).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from studio.errors import BadInput, DiskFull, JobFailed, StudioError
 from studio.jobs import job_folders
 from studio.jobs.engine import where_to_run
 from studio.jobs.job_folders import Standing
-from studio.jobs.processes import claimed, is_alive, spawn
+from studio.jobs.processes import claimed, gives_memory_back, is_alive, spawn
 from studio.settings import Workspace
 
 EVALUATION_MODULE = "studio.evaluation"
@@ -72,17 +73,20 @@ class EvalPage:
     total: int
 
 
-def start_evaluation(db: Database, workspace: Workspace, run_id: str, **asked: Any) -> Run:
-    """Start the evaluation of a run; `asked`: fields of EvalSpec. Answers given before are not given again.
+def start_evaluation(db: Database, workspace: Workspace, run_id: str, *, beside: str = "", **asked: Any) -> Run:
+    """Start the evaluation of a run; `asked`: fields of EvalSpec. Answers given before are not given again. `beside`:
+    the id of another snapshot on which it is evaluated besides, its own evaluation staying as it is.
 
     Raises BadInput (no weights yet, one is at work, no held-out rows), BadSpec, NotFound, DiskFull, JobFailed.
     """
     run = get_run(db, run_id)
     if not run.adapter_hash:
         raise BadInput(f"Run {run.number} has no weights yet: evaluate it when it has ended.")
+    if beside:
+        asked = {"snapshot": workspace.snapshots / Path(beside).name, **asked}
     spec = _spec(workspace, get_project(db, run.project_id), run, asked)
     ids = _ids(spec)
-    folder = folder_of(workspace, run_id)
+    folder = folder_of(workspace, run_id, beside)
     with _LOCK:
         if is_alive(folder):
             raise BadInput(f"Run {run.number} is being evaluated already: wait for it, or cancel it.")
@@ -94,7 +98,7 @@ def start_evaluation(db: Database, workspace: Workspace, run_id: str, **asked: A
         except OSError as error:
             raise DiskFull(f"The evaluation cannot be written to {folder}: {error.strerror or error}.") from error
         with claimed(folder) as lock:
-            spawn(folder, EVALUATION_MODULE, lock)
+            spawn(folder, EVALUATION_MODULE, lock, gives_memory_back())
     return run
 
 
@@ -111,9 +115,9 @@ def evaluate_ended(db: Database, workspace: Workspace, run_id: str) -> bool:
     return True
 
 
-def look_at(workspace: Workspace, run: Run) -> Evaluated:
-    """How a run's newest evaluation stands."""
-    folder, found = folder_of(workspace, run.id), standing_of(workspace, run.id)
+def look_at(workspace: Workspace, run: Run, beside: str = "") -> Evaluated:
+    """How a run's newest evaluation stands, or the one on another snapshot `beside` it."""
+    folder, found = folder_of(workspace, run.id, beside), standing_of(workspace, run.id, beside)
     stamp = _stamp(folder / REPORT_FILE)
     if stamp is None:
         return Evaluated(run, found)
@@ -123,15 +127,15 @@ def look_at(workspace: Workspace, run: Run) -> Evaluated:
         return Evaluated(run, found if found.alive else Standing("failed", words=str(error)))
 
 
-def standing_of(workspace: Workspace, run_id: str) -> Standing:
+def standing_of(workspace: Workspace, run_id: str, beside: str = "") -> Standing:
     """How a run's newest evaluation stands, without its report: for those who look every second."""
     words = ("The evaluation broke off", "Cancelled: what was answered is kept.")
-    return job_folders.standing(folder_of(workspace, run_id), *words)
+    return job_folders.standing(folder_of(workspace, run_id, beside), *words)
 
 
-def cancel_evaluation(workspace: Workspace, run_id: str) -> None:
+def cancel_evaluation(workspace: Workspace, run_id: str, beside: str = "") -> None:
     """End a run's evaluation; answers that were given stay."""
-    job_folders.end(folder_of(workspace, run_id))
+    job_folders.end(folder_of(workspace, run_id, beside))
 
 
 def follow_evaluation(
@@ -176,9 +180,10 @@ def leaderboard(db: Database, workspace: Workspace, project_id: str) -> list[lis
     return [sorted(board, key=_rank) for board in boards.values()]
 
 
-def folder_of(workspace: Workspace, run_id: str) -> Path:
-    """Where a run's newest evaluation lies."""
-    return workspace.evaluations / Path(run_id).name
+def folder_of(workspace: Workspace, run_id: str, beside: str = "") -> Path:
+    """Where a run's newest evaluation lies, or the one on another snapshot `beside` it."""
+    name = Path(run_id).name
+    return workspace.evaluations / f"{name}.beside" / Path(beside).name if beside else workspace.evaluations / name
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

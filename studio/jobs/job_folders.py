@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from studio.contract.events import Event, log_tail, read_all
 from studio.errors import BadSpec, Cancelled, JobFailed
 from studio.jobs.processes import ask_to_stop, is_alive, reap, stop_was_asked
+from studio.jobs.waiting import HELD, why_waiting
 
-State = Literal["none", "running", "done", "stopped", "failed"]
+State = Literal["none", "waiting", "running", "done", "stopped", "failed"]
 
 LOOK_SECONDS = 0.2
 _STOP_SECONDS = 5
@@ -35,7 +36,7 @@ class Standing:
     @property
     def alive(self) -> bool:
         """Whether more is to come."""
-        return self.state == "running"
+        return self.state in ("waiting", "running")
 
 
 def standing(folder: Path, broke_off: str, stopped: str) -> Standing:
@@ -47,6 +48,8 @@ def standing(folder: Path, broke_off: str, stopped: str) -> Standing:
     if alive:
         return Standing("running", *progress(events))
     reap(folder)
+    if (why := why_waiting(folder)) is not None:
+        return Standing("stopped", words=stopped) if why in HELD else Standing("waiting", words=f"It {why}.")
     state = events[-1].data.get("state") if events and events[-1].kind == "done" else None
     if state == "done":
         return Standing("done", 1.0)

@@ -81,8 +81,9 @@ class ProjectQueue:
             self._partial[example_id] = tuple(acts)
             self._done.update(newest_acts(acts).keys())
         self._read_more()
-        for lease in list_leases(db, project_id):
-            self._note_lease(lease)
+        latest = clock() + timedelta(minutes=self.project.settings.lease_minutes)
+        for lease in list_leases(db, project_id):  # one that ends later is from before the clock was set back
+            self._note_lease(replace(lease, expires_at=min(lease.expires_at, latest)))
 
     @property
     def rules(self) -> Rules:

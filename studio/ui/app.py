@@ -1,4 +1,4 @@
-"""The page: a bar with the project in hand and who works here, and the tabs of the loop in their order."""
+"""The page: a sidebar with the project in hand, the tabs of the loop in their order and who works here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from studio.ui import (
     datasets,
     deploy,
     evaluate,
+    home,
     label,
     monitor,
     people,
@@ -27,8 +28,10 @@ from studio.ui import (
     train,
 )
 from studio.ui.components.html import text
-from studio.ui.frame import QUICK, Frame
+from studio.ui.frame import QUICK, REFRESH, Frame
+from studio.ui.guide import guide_strip
 from studio.ui.roles import Register, least
+from studio.ui.sidebar import ARRIVED, ARRIVING, bell, brand, menu_bar, wire_place
 from studio.ui.tailored import show_to
 from studio.ui.who import current_user
 
@@ -45,12 +48,13 @@ class Tab:
 
 
 TABS = {
+    "Home": Tab(home.build, "annotator"),
     "Projects": Tab(projects.build, "admin"),
-    "Data": Tab(data.build, "reviewer"),
     "Label": Tab(label.build, "annotator"),
     "Review": Tab(review.build, "reviewer"),
     "Suggestions": Tab(suggestions.build, "reviewer"),
     "Team": Tab(team.build, "reviewer"),
+    "Data": Tab(data.build, "reviewer"),
     "Datasets": Tab(datasets.build, "admin"),
     "Preflight": Tab(preflight.build, "admin"),
     "Train": Tab(train.build, "admin"),
@@ -60,6 +64,7 @@ TABS = {
     "Monitor": Tab(monitor.build, "admin"),
     "People": Tab(people.build, "admin"),
 }
+"""In the order of the sidebar, whose headings are in components/sidebar.js."""
 
 
 def build_ui(studio: Studio) -> gr.Blocks:
@@ -71,20 +76,34 @@ def build_ui(studio: Studio) -> gr.Blocks:
         register = Register(page)
         # The "secret" only keeps Gradio from making a new one at each start, which would forget the project.
         remembered = gr.BrowserState("", storage_key="sft-studio-project", secret="sft-studio")  # noqa: S106
+        menu_bar()
         with gr.Row(elem_id="topbar"):
-            gr.HTML('<span class="name"><span class="mark"></span>SFT Studio</span>', elem_id="brand")
+            brand()
             project = gr.Dropdown(label="Project", choices=[], elem_id="project-switch", interactive=True)
-            gr.HTML(device_line, elem_id="device")
+        with gr.Row(elem_id="foot"):
+            device = gr.HTML(elem_id="device")
+            bell()
             bar = gr.HTML(elem_id="user")
         wanted = gr.State("")
-        with gr.Tabs(elem_id="tabs") as tabs:
+        guide_strip()
+        # Wrapped, as Gradio would hide the tabs that do not fit into a row; the stylesheet makes a column of them.
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             frame = Frame(project, tabs, wanted)
             for name, built in TABS.items():
                 with show_to(gr.Tab(name, id=name.lower()), built.role) as tab:
                     built.build(studio, frame, tab)
                     register.note(built.acts or built.role)
-        page.load(lambda: user_html(current_user(), studio.accounts.on), None, bar, **QUICK)
-        page.load(lambda last: frame.choices(studio, last), remembered, frame.project, **QUICK)
+        feet = [bar, device]
+        page.load(lambda: (user_html(current_user(), studio.accounts.on), device_line()), None, feet, **REFRESH)
+        wire_place(frame)
+        example = gr.Textbox(label="Example", visible="hidden", elem_id="place-example")
+        page.load(
+            lambda last, example: (frame.choices(studio, last), example),
+            [remembered, example],
+            [frame.project, frame.wanted],
+            js=ARRIVING,
+            **REFRESH,
+        ).then(None, None, None, js=ARRIVED)
         frame.wire()
         frame.project.change(lambda chosen: chosen or "", frame.project, remembered, **QUICK)
         register.note("annotator")

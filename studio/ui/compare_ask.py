@@ -13,6 +13,7 @@ from studio.context import Studio
 from studio.contract.chat import Message, conversation
 from studio.contract.methods import METHODS
 from studio.data.projects import get_project
+from studio.data.sample import TRY_PROMPT, end_guide
 from studio.data.snapshots import SnapshotRow, read_split
 from studio.errors import BadInput, StudioError
 from studio.jobs.comparison import Pane
@@ -61,15 +62,17 @@ def wire_choices(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> Non
     """The menus of runs and of rows of the test split."""
     who, asks = parts.who, parts.ask
 
-    def on_show(chosen: str | None, runs: list[str] | None, before: Shown | None) -> list[object]:
+    def on_show(chosen: str | None, runs: list[str] | None, before: Shown | None, typed: str) -> list[object]:
         menu, endpoint = run_menu(studio, chosen, runs), load_endpoint(studio.workspace)
         missing = empty("Nothing to compare yet", "Train a run first: its answers and the base model's appear here.")
         named = f"Ask {endpoint.model} at {endpoint.host} too" if endpoint else "Ask the endpoint too"
         asked = gr.Checkbox(label=named, visible=endpoint is not None)
         kept = before is not None and before.project_id == chosen
-        system = get_project(studio.db, chosen).system_prompt if chosen else ""
+        project = get_project(studio.db, chosen) if chosen else None
+        system = project.system_prompt if project else ""
+        offered = TRY_PROMPT if project and project.settings.guide and not typed else gr.skip()
         live = [gr.skip()] * 6 if kept else [system, None, "", *_buttons(False, None)]
-        return [menu, asked, "" if menu.choices else missing, *live]
+        return [menu, asked, "" if menu.choices else missing, offered, *live]
 
     def on_runs(runs: list[str] | None) -> list[object]:
         choices = [(row.prompt[:90], index) for index, row in enumerate(test_rows(studio, runs))]
@@ -82,8 +85,8 @@ def wire_choices(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> Non
         system = next((turn.content for turn in row.messages if turn.role == "system"), "")
         return [row.prompt, system, row, notice("", f"Reference: {row.response}")]
 
-    fresh = [who.runs, who.endpoint, asks.missing, asks.system, *asks.live]
-    gr.on(frame.looks_at(tab), on_show, [frame.project, who.runs, asks.shown], fresh, **REFRESH)
+    fresh = [who.runs, who.endpoint, asks.missing, asks.prompt, asks.system, *asks.live]
+    gr.on(frame.looks_at(tab), on_show, [frame.project, who.runs, asks.shown, asks.prompt], fresh, **REFRESH)
     who.runs.change(on_runs, who.runs, [asks.pick, asks.picked, asks.reference], **QUICK)
     picked = [asks.prompt, asks.system, asks.picked, asks.reference]
     asks.pick.input(on_pick, [who.runs, asks.pick], picked, **QUICK)
@@ -158,6 +161,8 @@ async def growing(studio: Studio, shown: Shown, markdown: bool) -> AsyncGenerato
                 yield [*_shown(shown, markdown), *[gr.skip()] * 3]
     except StudioError as error:
         shown = replace(shown, panes=(Pane(error=str(error)),) * len(shown.names))
+    if shown.whole:
+        end_guide(studio.db, shown.project_id)
     yield [*_shown(shown, markdown), *_buttons(False, shown)]
 
 

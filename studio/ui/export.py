@@ -32,7 +32,7 @@ PAIRS = "pairs"
 
 _SHAPES = [(shape.title, name) for name, shape in SHAPES.items()]
 _KINDS = [(title, kind) for kind, title in KINDS.items()]
-_DOWNLOAD = """(url) => {
+DOWNLOAD = """(url) => {
   if (!url) return;
   const link = document.createElement('a');
   link.href = url;
@@ -134,7 +134,7 @@ def _wire_file(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
         return [kinds_for(shape, kind), *_nothing_said()]
 
     started = parts.export.click(on_export, asked, [parts.url, parts.account], **QUICK)
-    started.success(None, parts.url, None, js=_DOWNLOAD)
+    started.success(None, parts.url, None, js=DOWNLOAD)
     started.success(on_account, [*asked, parts.url], parts.account, api_visibility="private", show_progress="hidden")
     # What was said of another choice is taken away with as few events as can be: a page pays for each of them.
     said, pages = [parts.account, parts.confirm, parts.question], frame.looks_at(tab)

@@ -29,7 +29,8 @@ POLL: dict[str, Any] = {**REFRESH, "trigger_mode": "once", "queue": False}
 
 _LOOK = "look"
 # A click reaches the button by way of the document, and must not go on to the window, where it would close open menus.
-_LOOK_NOW = """() => {
+_LOOK_NOW = """(project) => {
+  window.studioPlace?.project(project);
   const hush = (event) => event.stopPropagation();
   document.addEventListener('click', hush);
   for (const look of document.querySelectorAll('.look')) if (look.parentElement.checkVisibility()) look.click();
@@ -64,7 +65,7 @@ class Frame:
 
     def wire(self) -> None:
         """Have the open tab look when another project is taken in hand."""
-        self.project.change(None, None, None, js=_LOOK_NOW)
+        self.project.change(None, self.project, None, js=_LOOK_NOW)
 
     @staticmethod
     def choices(studio: Studio, chosen: str | None) -> gr.Dropdown:

@@ -36,6 +36,10 @@ _SENT = (
     "Each new alert is sent there once, as JSON: the project's name, which figure, its value, its limit and the time. "
     "Never a prompt, an answer or a key. Empty: nothing is sent anywhere."
 )
+_FORGET = (
+    "Where a server keeps redacted texts (Deploy): older ones are deleted, once a minute; files on their way here may "
+    "hold them for a day more. Counts and examples stay. Empty: they are kept for good."
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Parts:
 
     alerts: gr.HTML
     limits: dict[str, gr.Number]
+    days: gr.Number
     webhook: gr.Textbox
     kept: gr.HTML
     save: gr.Button
@@ -51,7 +56,7 @@ class Parts:
     @property
     def form(self) -> list[Any]:
         """The limits as they are set."""
-        return [*self.limits.values(), self.webhook, self.kept]
+        return [*self.limits.values(), self.webhook, self.days, self.kept]
 
 
 def layout() -> Parts:
@@ -64,23 +69,25 @@ def layout() -> Parts:
             with gr.Row():
                 limits = {kind: gr.Number(label=LABELS[kind], min_width=130) for kind in KINDS}
             webhook = gr.Textbox(label="Webhook URL", placeholder="https://example.org/alerts", info=_SENT, max_lines=1)
+            days = gr.Number(label="Forget kept texts after (days)", info=_FORGET, precision=0, minimum=1)
             with gr.Row(elem_id="monitor-limits-save"):
                 save, kept = gr.Button("Save limits", scale=0, min_width=140), gr.HTML()
-    return Parts(alerts, limits, webhook, kept, save)
+    return Parts(alerts, limits, days, webhook, kept, save)
 
 
 def wire(studio: Studio, frame: Frame, parts: Parts) -> None:
     """Wire it."""
 
     @told
-    def on_save(chosen: str | None, webhook: str, *given: float | None) -> list[object]:
+    def on_save(chosen: str | None, webhook: str, days: float | None, *given: float | None) -> list[object]:
         if not chosen:
             raise BadInput("Choose or create a project first (Projects tab).")
-        set_watch(studio.db, chosen, limits_of(given), current_user().name, webhook or "")
+        keep = None if days is None else max(0, int(days))
+        set_watch(studio.db, chosen, limits_of(given), current_user().name, webhook or "", keep)
         say("Limits saved.")
         return [alerts_of(studio, chosen), *form_values(studio, chosen)]
 
-    given = [frame.project, parts.webhook, *parts.limits.values()]
+    given = [frame.project, parts.webhook, parts.days, *parts.limits.values()]
     parts.save.click(on_save, given, [parts.alerts, *parts.form], **QUICK)
 
 
@@ -101,9 +108,9 @@ def form_values(studio: Studio, project_id: str | None) -> list[object]:
     """Values of `Parts.form`."""
     watch = watch_of(studio.db, project_id) if project_id else None
     if watch is None:
-        return [*[None for _ in KINDS], "", ""]
+        return [*[None for _ in KINDS], "", None, ""]
     limits = [_shown(kind, watch.thresholds.get(kind)) for kind in KINDS]
-    return [*limits, watch.webhook, f"<p class='quiet'>Saved {moment(watch.created_at)}.</p>"]
+    return [*limits, watch.webhook, watch.keep_days, f"<p class='quiet'>Saved {moment(watch.created_at)}.</p>"]
 
 
 def alerts_of(studio: Studio, project_id: str) -> str:

@@ -11,7 +11,16 @@ import gradio as gr
 from storage.records import Run
 from studio.context import Studio
 from studio.deploy.retraining import cancel
-from studio.deploy.rules import LEAST_RATINGS, Retraining, Rules, get_rules, list_retrainings, retrain_now, set_rules
+from studio.deploy.rules import (
+    LEAST_NEW,
+    LEAST_RATINGS,
+    Retraining,
+    Rules,
+    get_rules,
+    list_retrainings,
+    retrain_now,
+    set_rules,
+)
 from studio.errors import BadInput, NotFound
 from studio.jobs.runs import get_run
 from studio.ui.components.html import moment
@@ -23,7 +32,8 @@ from studio.ui.who import current_user
 _INTRO = (
     "<h2 class='title'>Retrain</h2><p class='quiet'>A retraining freezes the accepted pairs, checks them, trains as "
     "the run in production was trained, and evaluates both on the same held-out rows. The new run is promoted only "
-    "where it is shown to be better; else what is in production stays.</p>"
+    "where it is shown to be better; else what is in production stays. Thumbs and drift wait until "
+    f"{LEAST_NEW} new examples are accepted, so that there is something to learn from.</p>"
 )
 _SURE = (
     "<p>Train now? That takes as long as the last run did and uses this machine's device. Where the new run is shown "

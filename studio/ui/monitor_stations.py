@@ -46,7 +46,7 @@ def retraining_html(found: Retraining | None, run: Run | None) -> str:
 
 
 def _progress(found: Retraining, run: Run | None) -> str:
-    if found.step != "train" or run is None or not run.steps:
+    if found.step != "train" or run is None or not run.steps or run.state == "waiting":
         return ""
     return bar(run.step / run.steps, f"Training run {run.number}: step {run.step:,} of {run.steps:,}")
 

@@ -154,7 +154,7 @@ def _wire_open(studio: Studio, tab: gr.Tab, parts: _Parts) -> None:
         question = f"Remove {text(chosen)}? They can log in no more; all their work is kept under their name."
         return [gr.Group(visible=True), f"<p>{question}</p>"]
 
-    gr.on([tab.select], lambda chosen: _form(studio, chosen), parts.chosen, parts.form, **REFRESH)
+    gr.on([tab.select], lambda chosen: _with_typed(_form(studio, chosen)), parts.chosen, parts.form, **REFRESH)
     parts.cards.open(on_open, None, parts.form, **QUICK)
     parts.new.click(lambda: _form(studio, ""), None, parts.form, **QUICK)
     parts.remove.click(on_remove, parts.chosen, [parts.sure, parts.question], **QUICK)
@@ -256,6 +256,12 @@ def _form(studio: Studio, chosen: str) -> Values:
         gr.Group(visible=False),
         "",
     ]
+
+
+def _with_typed(form: Values) -> Values:
+    """Values of `_Parts.form` that leave name and passwords as they are: a tab that opens slowly is typed into."""
+    cards, chosen, heading, _, role, _, _, *rest = form
+    return [cards, chosen, heading, gr.Textbox(visible=not chosen), role, gr.skip(), gr.skip(), *rest]
 
 
 def _same(password: str, again: str) -> str:

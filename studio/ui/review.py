@@ -15,7 +15,7 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     """Lay the tab out and wire it."""
     desk = review_desk()
     with gr.Accordion("Guidelines", open=False, visible=False) as fold:
-        guidelines = gr.Markdown("")
+        guidelines = gr.HTML("")
 
     def on_show(chosen: str | None) -> tuple[object, ...]:
         words = guidelines_of(studio, chosen)

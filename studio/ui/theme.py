@@ -1,6 +1,7 @@
-"""The only place with colours, type, spacing and radii: a Gradio theme and one stylesheet beside it.
+"""The look of the screens: type, spacing, radii, a Gradio theme and one stylesheet beside it.
 
-System fonts only: nothing is fetched. One accent colour (a deep teal); status colours only for status.
+System fonts only: nothing is fetched. One accent colour (a deep teal); status colours only for status. The colours
+that a page outside of the studio shares are in studio.contract.colours.
 """
 
 from __future__ import annotations
@@ -8,6 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import gradio as gr
+
+from studio.contract.colours import DARK, LIGHT, rule
+from studio.ui.guide import guide_head
+from studio.ui.sidebar import sidebar_head
 
 _FOLDER = Path(__file__).parent
 _SYSTEM = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -84,10 +89,12 @@ THEME = gr.themes.Base(
     button_large_text_size="*text_md",
 )
 
-STYLESHEET = "\n".join(
+STYLESHEET = f"{rule(':root', LIGHT)}\n{rule('.dark', DARK)}\n" + "\n".join(
     (_FOLDER / path).read_text(encoding="utf-8")
     for path in (
         "studio.css",
+        "components/home.css",
+        "components/guide.css",
         "components/label_desk.css",
         "components/find_list.css",
         "components/review_desk.css",
@@ -96,6 +103,7 @@ STYLESHEET = "\n".join(
         "components/preflight.css",
         "components/evaluate.css",
         "components/sweep.css",
+        "components/queue.css",
         "components/learning_curve.css",
         "components/why.css",
         "components/compare.css",
@@ -105,7 +113,7 @@ STYLESHEET = "\n".join(
 )
 
 # Times are written in UTC and shown in the reader's own zone.
-HEAD = """<script>
+_TIMES = """<script>
 (() => {
   const local = (node) => {
     const when = new Date(node.getAttribute('datetime'));
@@ -117,3 +125,6 @@ HEAD = """<script>
     .observe(document.documentElement, { childList: true, subtree: true, characterData: true });
 })();
 </script>"""
+
+HEAD = _TIMES + sidebar_head() + guide_head()
+"""What the page's head has besides Gradio's own."""

@@ -113,8 +113,12 @@ def outside(url: str) -> bool:
 
 
 def open_tab(page: Page, name: str) -> None:
-    """Open a tab by its visible name."""
-    page.get_by_role("tab", name=name, exact=True).click()
+    """Open a tab by its visible name, from the drawer where the page is narrow."""
+    page.locator("#tabs [role=tab]").first.wait_for(state="attached")
+    tab = page.get_by_role("tab", name=name, exact=True)
+    if not tab.is_visible() and (menu := page.get_by_role("button", name="Menu")).is_visible():
+        menu.click()
+    tab.click()
 
 
 def create_project(page: Page, name: str, system_prompt: str = "", guidelines: str = "") -> None:

@@ -148,7 +148,7 @@ def open_page(browser: Browser, house: House, **options: Any) -> tuple[Page, lis
     page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
     page.on("request", lambda asked: problems.append(f"left: {asked.url}") if outside(asked.url) else None)
     page.goto(f"{house.served.url}/?__theme={theme}")
-    page.get_by_role("tab", name="Projects").wait_for()
+    page.locator("#tabs [role=tab]").first.wait_for(state="attached")
     return page, problems
 
 
@@ -174,13 +174,8 @@ def label(page: Page, project: str) -> None:
 
 
 def show_tab(page: Page, name: str) -> None:
-    """Open a tab, through the overflow menu where the page is narrow."""
-    page.locator("[role=tab]:visible").first.wait_for()
-    if page.get_by_role("tab", name=name, exact=True).is_visible():
-        open_tab(page, name)
-        return
-    page.locator(".overflow-menu > button").click()
-    page.locator(".overflow-dropdown button", has_text=name).first.click()
+    """Open a tab."""
+    open_tab(page, name)
 
 
 def prompt(page: Page) -> Locator:

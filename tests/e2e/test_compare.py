@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from storage.database import connect
 from storage.examples import count_examples
@@ -59,10 +59,13 @@ def ask(page: Page, prompt: str, blind: bool) -> None:
 
 
 def sound(page: Page, where: str) -> None:
-    """Axe finds nothing serious once nothing fades in any more."""
-    page.wait_for_function(
-        "where => document.querySelector(where).getAnimations({subtree: true}).length === 0", arg=where
-    )
+    """Axe finds nothing serious once nothing waits for an answer, which Gradio shows pale, or fades in any more."""
+    still = """where => {
+      const part = document.querySelector(where);
+      return !part.closest('.pending') && !part.querySelector('.pending')
+        && part.getAnimations({ subtree: true }).length === 0;
+    }"""
+    page.wait_for_function(still, arg=where)
     found = Axe().run(page, where, {"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
 
@@ -127,6 +130,15 @@ def test_hostile_answers_are_text_in_every_view(page: Page) -> None:
     sound(page, "#compare-asked")
 
 
+def settled(part: Locator) -> str:
+    """A part's text, once it has stayed the same for a second."""
+    before, now = "", part.inner_text()
+    while now != before:
+        part.page.wait_for_timeout(1000)
+        before, now = now, part.inner_text()
+    return now
+
+
 def test_a_batch_is_voted_on_by_keys_alone_and_ranked(page: Page, house: House) -> None:
     page.get_by_role("tab", name="Vote").click()
     page.get_by_text("Make answers to vote on").click()
@@ -143,7 +155,7 @@ def test_a_batch_is_voted_on_by_keys_alone_and_ranked(page: Page, house: House) 
     expect(votes).to_be_visible()
     assert [secret for secret in SECRETS if secret in page.locator("#compare-voted").inner_html()] == []
     sound(page, "#compare-voted")
-    left = int(head.inner_text().split()[0])
+    left = int(settled(head).split()[0])
     for key, more in (("ArrowLeft", -1), ("u", 0), ("ArrowRight", -1), ("ArrowUp", -2)):
         page.keyboard.press(key)
         expect(head).to_contain_text(f"{left + more} comparison")

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import Served, freeze, open_tab, start_training
+from tests.e2e.film import Film
 
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -21,6 +22,7 @@ def page(browser: Browser, served: Served, request: pytest.FixtureRequest) -> It
     PICTURES.mkdir(exist_ok=True)
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(served.url)
+    open_tab(page, "Projects")
     page.get_by_role("button", name="Create sample project").click()
     page.locator(".item.current").wait_for()
     freeze(page)
@@ -51,3 +53,54 @@ def test_picture_of_label(page: Page) -> None:
     field.fill("Ahoy! Yes, it is covered: the warranty runs for 3 years from the day of delivery.")
     page.wait_for_timeout(4000)
     page.screenshot(path=PICTURES / "label.png")
+
+
+@pytest.mark.timeout(1800)
+def test_the_moving_picture(page: Page) -> None:
+    film = Film()
+    label_one(page, film)
+    start_training(page, **{"Max steps": 24, "Batch size": 4, "Learning rate": 0.001})
+    chip = page.locator("#train-columns h2 .chip")
+    chip.wait_for()
+    page.evaluate("scrollTo(0, 0)")
+    for _ in range(400):
+        film.shoot(page, 350)
+        if chip.inner_text() == "done":
+            break
+        page.wait_for_timeout(4000)
+    expect(chip).to_have_text("done")
+    film.shoot(page, 2000)
+    compare_both(page, film)
+    film.save(PICTURES / "loop.gif")
+
+
+def label_one(page: Page, film: Film) -> None:
+    """An answer is written and sent by key."""
+    open_tab(page, "Label")
+    field = page.get_by_label("Response")
+    expect(field).to_be_focused()
+    film.shoot(page, 900)
+    for words in ("Ahoy! Five flashes", " mean E5: the wifi is lost.", " Fair winds, the Tideline crew."):
+        field.press_sequentially(words)
+        film.shoot(page, 500)
+    field.press("Control+Enter")
+    expect(page.locator(".desk-say")).to_have_text("Saved.")
+    film.shoot(page, 1200)
+
+
+def compare_both(page: Page, film: Film) -> None:
+    """Base and run answer while one looks."""
+    open_tab(page, "Compare")
+    expect(page.locator("#compare-runs")).to_contain_text("Run 1 ")
+    page.get_by_label("Prompt", exact=True).fill("My kettle shows E3. What now?")
+    page.get_by_label("Max tokens").fill("48")
+    film.shoot(page, 900)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    whole = page.locator(".pane .weights")
+    for _ in range(600):
+        if whole.count() == 2:
+            break
+        film.shoot(page, 250)
+        page.wait_for_timeout(250)
+    expect(whole).to_have_count(2)
+    film.shoot(page, 4000)

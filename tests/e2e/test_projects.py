@@ -77,6 +77,6 @@ def test_another_project_fills_the_open_tab_anew_and_no_other(page: Page) -> Non
     page.get_by_role("option", name="First", exact=True).click()
     expect(page.locator("#guidelines")).to_contain_text("Words of the first")
     page.wait_for_timeout(2000)
-    assert 0 < len(asked) <= 8
+    assert 0 < len(asked) <= 8, asked
     open_tab(page, "Projects")
     expect(page.locator(".item.current")).to_contain_text("First")

@@ -68,7 +68,7 @@ def test_an_engine_that_hangs_is_given_up(slow: Engine) -> None:
 def test_an_engine_gets_device_and_dtype_of_the_run(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     specs: list[EngineSpec] = []
     monkeypatch.setattr(client, "check_base_model", lambda name: name)
-    monkeypatch.setattr(client, "spawn", lambda run_dir, module, lock: specs.append(read_engine_spec(run_dir)))
+    monkeypatch.setattr(client, "spawn", lambda run_dir, *_: specs.append(read_engine_spec(run_dir)))
     monkeypatch.setattr(client, "_wait_for_port", lambda *_: 1)
     monkeypatch.setattr(client, "is_alive", lambda run_dir: True)
     monkeypatch.setattr(client.Engine, "close", lambda self: None)

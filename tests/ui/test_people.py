@@ -176,3 +176,14 @@ def test_a_mark_stays_through_other_wrappers() -> None:
 
     assert told(least("admin")(plain)).least_role == "admin"  # type: ignore[attr-defined]
     del plain.least_role  # type: ignore[attr-defined]
+
+
+def test_opening_the_tab_leaves_what_is_being_typed(studio: Studio) -> None:
+    form = people._form(studio, "")
+    kept = people._with_typed(form)
+    assert (
+        len(kept) == len(form)
+        and kept[3].constructor_args.get("value") is None
+        and form[3].constructor_args["value"] == ""
+    )
+    assert kept[5] == kept[6] == gr.skip()

@@ -11,6 +11,9 @@ from html import escape
 
 import gradio as gr
 
+from studio.contract.figures import count as count
+from studio.contract.figures import duration as duration
+
 _CLICKS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-id]');
@@ -81,21 +84,6 @@ def moment(when: datetime) -> str:
     return f'<time datetime="{iso}" title="{when:%Y-%m-%d %H:%M} UTC">{when:%Y-%m-%d %H:%M} UTC</time>'
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 3:05 min, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def size(count: float) -> str:
     """Bytes as people say them."""
     return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """1 row, 2 rows."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

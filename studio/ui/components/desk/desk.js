@@ -10,6 +10,7 @@ const paint = () => {
   if (!root || !root.isConnected) { if (home && home !== root) root = home; else element.append(root ||= el('div', { class: 'desk' })); }
   if (!root.firstChild) { root.tabIndex = -1; root.append(topRow, bar, el('div', { class: 'desk-body' }), historyStrip); }
   root.dataset.project = project;
+  root.dataset.example = desk?.card?.id || '';
   const body = root.querySelector('.desk-body');
   topRow.hidden = historyStrip.hidden = !desk;
   if (desk) { paintTop(); paintHistory(); }
