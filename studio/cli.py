@@ -23,6 +23,7 @@ from studio.commands import (
     loop,
     planning,
     preflight,
+    reporting,
     review,
     snapshots,
     suggest,
@@ -31,7 +32,10 @@ from studio.commands import (
     voting,
     why,
 )
+from studio.commands.keeping import add_keeping_commands
+from studio.commands.queueing import add_queue_commands
 from studio.commands.service_flags import add_service_commands
+from studio.commands.spec_flags import add_share
 from studio.contract.methods import METHODS
 from studio.contract.spec import STARTER, TRAIN_FIELDS
 from studio.data import shapes
@@ -63,7 +67,7 @@ def _run(argv: Sequence[str], as_json: bool) -> int:
     try:
         flags = _parser().parse_args(argv)
         as_json = flags.json
-        outcome: Outcome = flags.run(_workspace(flags.workspace), flags)
+        outcome: Outcome = flags.does(_workspace(flags.workspace), flags)
     except StudioError as error:
         return _fail(str(error), as_json, 2 if isinstance(error, (BadInput, NotFound)) else 1)
     except KeyboardInterrupt:
@@ -143,8 +147,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_commands(verbs)
     _add_verdict_commands(verbs)
     add_service_commands(verbs, _command, _Parser)
+    add_queue_commands(verbs, _command)
     _add_user_commands(verbs)
-    _command(verbs, "doctor", loop.doctor, "what is fine here, and what to do about what is not")
+    add_keeping_commands(verbs, _command)
+    doctor = _command(verbs, "doctor", loop.doctor, "what is fine here, and what to do about what is not")
+    doctor.add_argument("--repair", action="store_true", help="make again what can be made of what is whole")
     return parser
 
 
@@ -252,11 +259,15 @@ def _add_run_commands(verbs: Any) -> None:
     train = _command(verbs, "train", loop.train, "fine-tune a base model on a snapshot")
     train.add_argument("snapshot", metavar="SNAPSHOT")
     _add_spec(train)
+    add_share(train)
     train.add_argument("--from", dest="from_run", metavar="RUN", help="go on from the weights of this finished run")
+    train.add_argument("--priority", type=int, default=0, metavar="N", help="in the queue; the highest starts first")
     plan = _command(verbs, "plan", planning.plan, "what a run would do and take: peak memory, minutes, micro-batch")
     plan.add_argument("snapshot", metavar="SNAPSHOT")
     _add_spec(plan)
+    add_share(plan)
     resume = _command(verbs, "resume", loop.resume, "go on from a stopped run's last checkpoint")
+    add_share(resume)
     resume.add_argument("run_id", metavar="RUN")
     sweep = _command(verbs, "sweep", sweeping.sweep, "try settings, trial by trial; the lowest validation loss wins")
     sweep.add_argument("words", nargs="+", metavar="SNAPSHOT", help="or: list; show, stop, resume or use, and a SWEEP")
@@ -289,6 +300,10 @@ def _add_verdict_commands(verbs: Any) -> None:
     evaluate.add_argument("--no-ways", action="store_true", help="do not try the base with a prompt and with examples")
     leaderboard = _command(verbs, "leaderboard", evaluating.leaderboard, "evaluated runs on the same held-out rows")
     leaderboard.add_argument("name", metavar="NAME")
+    report = _command(verbs, "report", reporting.report, "a run's verdict as a page to send: one HTML file")
+    report.add_argument("run", metavar="RUN")
+    report.add_argument("file", metavar="FILE.html", type=Path)
+    report.add_argument("--without-texts", action="store_true", help="figures and lineage only, no text of a row")
 
     compare = _command(verbs, "compare", loop.compare, "answers of base and fine-tuned model side by side")
     compare.add_argument("run_id", metavar="RUN")
@@ -331,5 +346,5 @@ def _add_spec(verb: argparse.ArgumentParser, method: bool = True) -> None:
 def _command(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object")
-    parser.set_defaults(run=run)
+    parser.set_defaults(does=run)  # by no name that an argument has, such as `run`
     return parser

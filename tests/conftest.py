@@ -14,6 +14,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Before any test module loads torch: a run in this process and one in a child are compared bit for bit, so both must
 # add up over as many threads. Tiny models gain nothing from threads anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Endpoints and webhooks of the tests listen on this machine; tests/attacks takes the name away again.
+os.environ.setdefault("SFT_STUDIO_PRIVATE_HOSTS", "127.0.0.1")
 
 from storage.database import Database, connect
 from storage.projects import create_project

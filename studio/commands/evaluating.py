@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 from storage.projects import find_project
 from studio.commands import Outcome, opened, teller
@@ -16,7 +17,7 @@ _FIGURES = ("base", "tuned", "difference", "low", "high", "p")
 
 def evaluate(workspace: Workspace, flags: Namespace) -> Outcome:
     """`evaluate RUN`: answer the held-out split with base and tuned model; an interrupt cancels, and answers stay."""
-    asked: dict[str, object] = {"split": flags.split, "ways": not flags.no_ways}
+    asked: dict[str, Any] = {"split": flags.split, "ways": not flags.no_ways}
     if flags.rows:
         asked["most_rows"] = flags.rows
     with opened(workspace) as db:

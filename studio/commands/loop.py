@@ -12,7 +12,8 @@ from storage.records import Run
 from storage.runs import get_run, list_runs
 from studio.checkup import check_up
 from studio.commands import Outcome, opened
-from studio.commands.spec_flags import settings_of, with_method
+from studio.commands.queueing import await_turn
+from studio.commands.spec_flags import settings_of, with_method, with_share
 from studio.contract.chat import Message, conversation
 from studio.contract.events import Event
 from studio.data.columns import Columns
@@ -70,25 +71,29 @@ def import_rows(workspace: Workspace, flags: Namespace) -> Outcome:
 
 def train(workspace: Workspace, flags: Namespace) -> Outcome:
     """`train`: start a run and, without --detach, see it to its end."""
-    settings = with_method(settings_of(flags.set), flags.method)
+    settings = with_share(with_method(settings_of(flags.set), flags.method), flags)
     with opened(workspace) as db:
         base_model = get_run(db, flags.from_run).base_model if flags.from_run else flags.model
-        run = start_run(db, workspace, flags.snapshot, base_model, settings, from_run=flags.from_run)
+        run = start_run(
+            *(db, workspace, flags.snapshot, base_model, settings), from_run=flags.from_run, priority=flags.priority
+        )
     return _started(workspace, run, flags.detach)
 
 
 def resume(workspace: Workspace, flags: Namespace) -> Outcome:
     """`resume`: go on from a run's last checkpoint."""
     with opened(workspace) as db:
-        run = resume_run(db, workspace, flags.run_id)
+        run = resume_run(db, workspace, flags.run_id, share=with_share({}, flags))
     return _started(workspace, run, flags.detach)
 
 
 def stop(workspace: Workspace, flags: Namespace) -> Outcome:
-    """`stop`: ask a run to stop and wait until it has."""
+    """`stop`: ask a run to stop and wait until it has; one that waits leaves the queue."""
     with opened(workspace) as db:
         run = get_run(db, flags.run_id)
         stop_run(db, workspace, run.id)
+        if get_run(db, run.id).state == "stopped":
+            return Outcome(_result(get_run(db, run.id)))
     print("Stopping: waiting for the checkpoint …", file=sys.stderr)
     follow_run(workspace, run.id, lambda event: None, offset=run.events_offset)
     with opened(workspace) as db:
@@ -134,14 +139,17 @@ def _sides(prompt: str, pair: Pair) -> dict[str, object]:
 
 def doctor(workspace: Workspace, flags: Namespace) -> Outcome:
     """`doctor`: what is fine and what to do about what is not."""
-    report = check_up(workspace)
+    report = check_up(workspace, flags.repair)
     return Outcome(report, code=0 if report["ok"] else 1)
 
 
 def _started(workspace: Workspace, run: Run, detach: bool) -> Outcome:
-    print(f"Run {run.id} has started.", file=sys.stderr)
+    waits = run.state == "waiting"
+    print(f"Run {run.id} {'is in the queue. ' + run.message if waits else 'has started.'}", file=sys.stderr)
     if detach:
-        return Outcome(_result(run))
+        return Outcome(_result(run), "It starts while the app or `queue work` runs." if waits else "")
+    if waits:
+        await_turn(workspace, run.id)
     last = _follow(workspace, run)
     try:
         with opened(workspace) as db:

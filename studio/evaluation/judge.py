@@ -44,6 +44,9 @@ Reply with one JSON object and nothing else, in this form:
 Say "tie" where neither is better by the criteria."""
 _ONCE_MORE = 'Your reply must be only the JSON object {"why": "...", "better": "first" | "second" | "tie"}.'
 _THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
+# What chat models are told turns by. Whoever serves the judge may read these as such wherever they stand.
+_WORDS = "s|bos|eos|pad|think|start_of_turn|end_of_turn|turn|channel|tool_call|tool_response|system|user|assistant"
+_MARKS = re.compile(rf"<(?=[|\uff5c])|<(?=/?(?:{_WORDS})>)|<(?=<?/?SYS>)|\[(?=/?(?:INST|TOOL))", re.IGNORECASE)
 _FENCE = re.compile(r"^```(?:json)?\s*\n(.*)\n```$", re.DOTALL)
 
 
@@ -75,14 +78,15 @@ class Tally:
 def told(pair: Pair, criteria: str, first: Side, reference: bool, again: bool = False) -> tuple[Message, Message]:
     """What the judge is told of a pair, the answer of `first` standing first; `again` after an unreadable reply.
 
-    The material is a JSON object, so nothing in it can look like its end.
+    The material is a JSON object, so nothing in it can look like its end; and the marks by which models tell turns
+    apart are written as JSON escapes, which mean the same text.
     """
     answers = (pair.base, pair.tuned) if first == "base" else (pair.tuned, pair.base)
     data = {"question": pair.question, "first": answers[0], "second": answers[1]}
     if reference:
         data = {"question": pair.question, "reference": pair.reference} | data
     keys = ", ".join(f'"{key}"' for key in data)
-    asked = json.dumps(data, ensure_ascii=False)
+    asked = _MARKS.sub(lambda mark: f"\\u{ord(mark[0]):04x}", json.dumps(data, ensure_ascii=False))
     task = _TASK.format(criteria=criteria.strip(), keys=keys)
     return Message("system", task), Message("user", f"{asked}\n\n{_ONCE_MORE}" if again else asked)
 
@@ -102,13 +106,20 @@ def read_reply(reply: str) -> tuple[Choice, str] | None:
     said = _THOUGHT.sub("", reply).strip()
     fenced = _FENCE.match(said)
     try:
-        found = json.loads(fenced.group(1) if fenced else said)
+        found = json.loads(fenced.group(1) if fenced else said, object_pairs_hook=_said_once)
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or found.get("better") not in get_args(Choice):
         return None
     why = found.get("why")
     return found["better"], " ".join(why.split())[:WHY_LIMIT] if isinstance(why, str) else ""
+
+
+def _said_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The object of these pairs. Raises ValueError for a key that stands in it twice."""
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
 
 
 def combined(base_first: Choice, tuned_first: Choice) -> tuple[Judged, bool]:

@@ -83,9 +83,10 @@ def quantile(values: Sequence[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
 
 
-def work(url: str, project: str, cookies: dict[str, str], plan: Plan, seed: int = 0) -> Log:
-    """Let the annotators (name to Cookie header) work until `plan.submits` are acknowledged or nothing is left."""
-    return asyncio.run(_crowd(url, project, cookies, plan, seed))
+def work(url: str, project: str, cookies: dict[str, str], plan: Plan, seed: int = 0, log: Log | None = None) -> Log:
+    """Let the annotators (name to Cookie header) work until `plan.submits` are acknowledged or nothing is left; another
+    thread may look into the `log` that it gives meanwhile."""
+    return asyncio.run(_crowd(url, project, cookies, plan, seed, log or Log()))
 
 
 def log_in(url: str, names: Sequence[str], password: str) -> dict[str, str]:
@@ -107,8 +108,8 @@ async def _log_in(url: str, names: Sequence[str], password: str) -> dict[str, st
         return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
 
 
-async def _crowd(url: str, project: str, cookies: dict[str, str], plan: Plan, seed: int) -> Log:
-    log = Log(began=time.time())
+async def _crowd(url: str, project: str, cookies: dict[str, str], plan: Plan, seed: int, log: Log) -> Log:
+    log.began = time.time()
     async with _session(url) as session:
         people = [
             Annotator(session, project, name, cookie, plan, log, random.Random(f"{seed} {name}"))
