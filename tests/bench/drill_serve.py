@@ -273,7 +273,7 @@ def _stop(server: Server, home: Path, found: Found) -> None:
 def _read_log(home: Path, found: Found) -> None:
     files = sorted(home.glob("traffic*.jsonl"))
     ids = [
-        json.loads(line)["id"] for file in files for line in file.read_text().splitlines() if '"request"' in line[:20]
+        json.loads(line)["id"] for file in files for line in file.read_bytes().splitlines() if b'"request"' in line[:20]
     ]
     found.lines, found.doubled = len(ids), len(ids) - len(set(ids))
 
