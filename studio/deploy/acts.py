@@ -7,11 +7,10 @@ out: acts that need the database anyway, which write their line themselves (stor
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from storage.audit import record_in
 from storage.database import Database, connect
 from studio.errors import DiskFull, StudioError
+from studio.jobs.locking import locked
 from studio.settings import Workspace
 
 ACTS_FILE = "acts.jsonl"
@@ -47,7 +47,8 @@ def note_act(
     said = _Act(
         id=uuid4().hex, user=user[:200], action=action, project_id=project_id, subject=subject[:500], key=key[:64]
     )
-    with _locked(workspace) as path:
+    path = _path(workspace)
+    with locked(path):
         try:
             with path.open("a", encoding="utf-8") as file:
                 file.write(said.model_dump_json() + "\n")
@@ -70,7 +71,8 @@ def take_up_acts(db: Database, workspace: Workspace) -> int:
     An app that is killed between the two takes none up twice. Raises DiskFull."""
     if not _path(workspace).exists():
         return 0
-    with _locked(workspace) as path:
+    path = _path(workspace)
+    with locked(path):
         acts = list(_read(path))
         with db.write() as cursor:
             new = [one for one in acts if not _is_known(cursor, one)]
@@ -102,22 +104,6 @@ def _plain(line: bytes) -> object:
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
-
-
-@contextmanager
-def _locked(workspace: Workspace) -> Iterator[Path]:
-    """The file, while no other process writes it or takes it up."""
-    path = _path(workspace)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path.with_name(".acts.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise DiskFull(f"{path.parent} cannot be written ({error.strerror or error}): make room.") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield path
-    finally:
-        os.close(descriptor)
 
 
 def _path(workspace: Workspace) -> Path:

@@ -5,8 +5,6 @@ What it leaves out: who checks them (studio.serving.keys), and accounts of peopl
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +14,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from studio.contract.serving import KEYS_FILE, Key, Keys, hash_of, read_keys, write_keys
-from studio.errors import BadInput, DiskFull, NotFound
+from studio.errors import BadInput, NotFound
+from studio.jobs.locking import locked
 from studio.settings import Workspace
 
 _PREFIX = "sft-"
@@ -88,15 +87,7 @@ def revoke_key(workspace: Workspace, key: str) -> Key:
 def _changing(workspace: Workspace) -> Iterator[list[Key]]:
     """The keys, to be changed by nobody else meanwhile; written when the block ends well."""
     path = keys_file(workspace)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path.with_name(".keys.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise DiskFull(f"{path.parent} cannot be written ({error.strerror or error}): make room.") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(path):
         keys = list(read_keys(path).keys)
         yield keys
         write_keys(path, Keys(keys=tuple(keys)))
-    finally:
-        os.close(descriptor)
