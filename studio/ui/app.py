@@ -31,7 +31,7 @@ from studio.ui.components.html import text
 from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.guide import guide_strip
 from studio.ui.roles import Register, least
-from studio.ui.sidebar import ARRIVED, ARRIVING, bell, brand, menu_bar, wire_place
+from studio.ui.sidebar import ARRIVED, ARRIVING, bell, brand, language_menu, menu_bar, wire_place
 from studio.ui.tailored import show_to
 from studio.ui.who import current_user
 
@@ -83,6 +83,7 @@ def build_ui(studio: Studio) -> gr.Blocks:
         with gr.Row(elem_id="foot"):
             device = gr.HTML(elem_id="device")
             bell()
+            language_menu()
             bar = gr.HTML(elem_id="user")
         wanted = gr.State("")
         guide_strip()

@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 import gradio as gr
 
 from studio.errors import StudioError
+from studio.language import tr
 from studio.ui.components.html import text
 
 P = ParamSpec("P")
@@ -28,6 +29,6 @@ def told(handler: Callable[P, R]) -> Callable[P, R]:
         try:
             return handler(*args, **kwargs)
         except StudioError as error:
-            raise gr.Error(text(str(error)), print_exception=False) from error
+            raise gr.Error(text(tr(str(error))), print_exception=False) from error
 
     return wrapper

@@ -16,6 +16,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from studio.errors import NotAllowed
+from studio.language import reading
 from studio.people.accounts import Accounts
 from studio.people.roles import may
 from studio.ui.components.html import text
@@ -128,9 +129,10 @@ def gated(handler: Callable[..., Any], role: str, accounts: Accounts, loud: bool
 
 def refuse(role: str, accounts: Accounts) -> None:
     """Raises NotAllowed unless the running event's user reaches `role`; with accounts on, an event without a request
-    that the guard has seen belongs to nobody."""
+    that the guard has seen belongs to nobody. From here on the event speaks its user's language."""
     request = LocalContext.request.get(None)
     state = request.request.scope.get("state", {}) if request is not None and request.request is not None else {}
+    reading(state.get("language", "en"))
     if accounts.on and "who" not in state:
         raise NotAllowed("You are not logged in: open the page and log in.")
     user = current_user()

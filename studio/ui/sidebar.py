@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from studio.language import LANGUAGES
 from studio.ui.frame import QUICK, Frame
 
 _FOLDER = Path(__file__).parent / "components"
@@ -35,6 +36,12 @@ def sidebar_head() -> str:
     container and what lies around it."""
     css, script = ((_FOLDER / f"sidebar.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return f"<style>{css}</style><script>{script}</script>"
+
+
+def language_menu() -> None:
+    """The language that one reads, each under its own name."""
+    choices = "".join(f'<option value="{code}">{name}</option>' for code, name in LANGUAGES.items())
+    gr.HTML(f'<select aria-label="Language">{choices}</select>', elem_id="language")
 
 
 def menu_bar() -> None:

@@ -1,4 +1,4 @@
-"""The page as each role gets it: without the tabs and parts that it may not use, and without their events.
+"""The page as each role gets it, in each language: without the tabs and parts that it may not use, and their events.
 
 Gradio builds one page for everybody and sends its description (`Blocks.config`) with each first request. Here that
 description depends on who asks, so that nothing has to be hidden afterwards and an annotator's page is a small one. It
@@ -16,7 +16,9 @@ import gradio as gr
 from gradio.blocks import Block
 
 from storage.records import User
+from studio.language import reader
 from studio.people.roles import ROLES, may
+from studio.ui.translated import translated
 
 VIEWER: ContextVar[str] = ContextVar("viewer", default="admin")
 """The role for which a page is being described: set by the guard for each request."""
@@ -31,19 +33,24 @@ def show_to(block: B, role: str) -> B:
 
 
 def tailor(page: gr.Blocks, roles: Mapping[int, str]) -> None:
-    """Make a mounted page depend on VIEWER. `roles`: the least role of each event by its number."""
-    page.config = PerRole({role: config_for(page, roles, role) for role in ROLES})  # type: ignore[assignment]
+    """Make a mounted page depend on VIEWER and its language. `roles`: the least role of each event by its number."""
+    page.config = PerReader({role: config_for(page, roles, role) for role in ROLES})  # type: ignore[assignment]
 
 
-class PerRole(dict[str, Any]):
-    """The configs by role, seen as the one of VIEWER: what Gradio does with a page's config is read and copy it."""
+class PerReader(dict[str, Any]):
+    """The configs by role, seen as the one of VIEWER in their language: what Gradio does with a page's config is read
+    and copy it."""
 
     def __init__(self, configs: Mapping[str, dict[str, Any]]) -> None:
         super().__init__(configs["admin"])
-        self._configs = configs
+        self._configs = {(role, "en"): config for role, config in configs.items()}
 
     def _now(self) -> dict[str, Any]:
-        return self._configs.get(VIEWER.get(), self._configs["annotator"])
+        role = VIEWER.get() if (VIEWER.get(), "en") in self._configs else "annotator"
+        key = (role, reader())
+        if key not in self._configs:
+            self._configs[key] = translated(self._configs[role, "en"], key[1])
+        return self._configs[key]
 
     def __getitem__(self, key: str) -> Any:
         return self._now()[key]

@@ -126,5 +126,7 @@ _TIMES = """<script>
 })();
 </script>"""
 
-HEAD = _TIMES + sidebar_head() + guide_head()
+_WORDS = '<script src="/api/look/words.js"></script>'
+
+HEAD = _WORDS + _TIMES + sidebar_head() + guide_head()
 """What the page's head has besides Gradio's own."""

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi.responses import JSONResponse
 
 from studio.errors import Conflict, NotFound, StudioError
+from studio.language import tr
 
 
 def answer(work: Callable[[], dict[str, Any]], newer: Callable[[Any], dict[str, Any]] = lambda newest: {}) -> Any:
@@ -15,6 +16,6 @@ def answer(work: Callable[[], dict[str, Any]], newer: Callable[[Any], dict[str, 
     try:
         return JSONResponse(work())
     except Conflict as conflict:
-        return JSONResponse({"message": str(conflict)} | newer(conflict.newest), 409)
+        return JSONResponse({"message": tr(str(conflict))} | newer(conflict.newest), 409)
     except StudioError as error:
-        return JSONResponse({"message": str(error)}, 404 if isinstance(error, NotFound) else 400)
+        return JSONResponse({"message": tr(str(error))}, 404 if isinstance(error, NotFound) else 400)

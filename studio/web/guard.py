@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.records import User
+from studio.language import COOKIE, asked_language, reading
 from studio.people.accounts import Accounts, hash_token
 from studio.people.roles import ALONE, may
 from studio.ui.tailored import VIEWER
@@ -85,8 +86,9 @@ class Guard:
         return None
 
     def _identify(self, scope: Scope, headers: Headers) -> Response | None:
-        """Put the user into the scope; what to answer instead where they may not go on."""
-        token = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
+        """Put the user and their language into the scope; what to answer instead where they may not go on."""
+        cookies = cookie_parser(headers.get("cookie", ""))
+        token = cookies.get(self._cookie, "")
         token_hash = hash_token(token) if token else None
         user = self._accounts.user_of(token_hash)
         if user is None and scope["path"] == _ANSWERS and self._accounts.just_on:
@@ -94,6 +96,8 @@ class Guard:
         state = scope.setdefault("state", {})
         state["who"] = partial(self._accounts.user_of, token_hash)
         state["user"] = user
+        state["language"] = asked_language(cookies.get(COOKIE, ""), headers.get("accept-language", ""))
+        reading(state["language"])
         VIEWER.set(user.role if user else "annotator")
         state["session"] = token_hash
         return self._answer_for(user, scope, headers)
