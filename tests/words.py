@@ -40,7 +40,7 @@ _SAID = re.compile(
 )
 _SPEAKS_ENGLISH = ("studio/commands/", "studio/cli.py", "studio/checkup.py", "studio/__main__.py")
 """The command line."""
-_NAME = re.compile(r"\{(\w+)[^}]*\}")
+_NAME = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 
 
 @dataclass(frozen=True)

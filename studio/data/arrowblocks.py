@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from studio.data.rows import Block, Rejected, Row
+from studio.language import tr
 
 BLOCK_ROWS = 16_384
 
@@ -47,7 +48,7 @@ def _one(batch: pa.RecordBatch, number: int) -> Row | Rejected:
     try:
         values: dict[str, Any] = batch.to_pylist()[0]
     except _ERRORS as error:
-        return Rejected(number, f"a value cannot be read ({type(error).__name__})")
+        return Rejected(number, tr("a value cannot be read ({error})", error=type(error).__name__))
     return Row(number, values)
 
 

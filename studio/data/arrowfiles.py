@@ -16,12 +16,14 @@ from studio.data.arrowblocks import batch_blocks
 from studio.data.rows import Block, Rejected, Row, Table
 from studio.data.unpacking import refuse_arrow_bomb, skip_file_start
 from studio.errors import BadFile
+from studio.language import mark, tr
 
 _SLICE = 128
 MAGIC = b"ARROW1"
 """How an Arrow file begins; a stream has no such mark."""
 _ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError)
 """What pyarrow raises of files that lie; a MemoryError, because they may claim any size."""
+ARROW, PARQUET = mark("Arrow file"), mark("Parquet file")
 
 
 class ArrowTable(Table):
@@ -136,20 +138,21 @@ def checked_columns(path: Path, schema: pa.Schema) -> tuple[str, ...]:
     names = list(schema.names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise BadFile(f"{path.name} names a column twice: {', '.join(twice)}. Rename one of them.")
+        told = {"file": path.name, "names": ", ".join(twice)}
+        raise BadFile(tr("{file} names a column twice: {names}. Rename one of them.", **told))
     if not names:
-        raise BadFile(f"{path.name} has no columns.")
+        raise BadFile(tr("{file} has no columns.", file=path.name))
     return tuple(names)
 
 
-def unreadable(path: Path, error: BaseException, what: str = "Arrow file") -> BadFile:
+def unreadable(path: Path, error: BaseException, what: str = ARROW) -> BadFile:
     """The one sentence for a file that is not what it claims to be."""
     why = (str(error).splitlines() or [type(error).__name__])[0].strip().rstrip(".") or type(error).__name__
-    return BadFile(f"{path.name} is not a readable {what} ({why[:200]}).")
+    return BadFile(tr("{file} is not a readable {what} ({why}).", file=path.name, what=tr(what), why=why[:200]))
 
 
 def _one(row: pa.RecordBatch) -> dict[str, Any] | str:
     try:
         return dict(row.to_pylist()[0])
     except (UnicodeDecodeError, OverflowError, ValueError) as error:
-        return f"a value cannot be read ({type(error).__name__})"
+        return tr("a value cannot be read ({error})", error=type(error).__name__)

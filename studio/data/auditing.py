@@ -16,6 +16,7 @@ from storage.records import AuditLine
 from studio.data.files import whole_file
 from studio.data.safecells import safe_cell
 from studio.errors import BadInput
+from studio.language import tr
 
 __all__ = ["audit_choices", "export_audit", "record", "search_audit"]
 
@@ -38,7 +39,8 @@ def export_audit(
     path = Path(path)
     write = {".csv": _write_csv, ".jsonl": _write_jsonl}.get(path.suffix.lower())
     if write is None:
-        raise BadInput(f"'{path.name}' cannot be written: its ending must be .csv or .jsonl.")
+        told = {"file": path.name}
+        raise BadInput(tr("'{file}' cannot be written: its ending must be .csv or .jsonl.", **told))
     with whole_file(path) as file:
         return write(each_audit_line(db, text=text, user=user, action=action, since=since, until=until), file)
 

@@ -25,6 +25,7 @@ from studio.data.prompts import content_key, context_turn
 from studio.data.rows import as_text
 from studio.data.targets import Target, Unusable
 from studio.data.turns import MESSAGES, as_messages, as_turn, read_messages
+from studio.language import mark, tr
 
 PROMPTS = (
     *MESSAGES,
@@ -61,6 +62,9 @@ KNOWN_NAMES = {
 """Names of columns in common use: a first line that holds one is a header."""
 
 _GROUPS = ("group", "group_name", "group_id")
+_SIDES = (mark("answer A"), mark("answer B"))
+_TEXTS = (mark("input"), mark("context"), mark("answer"), mark("reason"), mark("list of tools"))
+"""What a text is called where it cannot be taken."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ def to_draft(values: Mapping[str, object], columns: Columns, system: str = "", p
             answer, turns = turns[-1], turns[:-1]
         turns = _without_context(turns, flags, context, task)
     if answer and task != "chat" and calls_text(answer.extra) and columns.output is None:
-        raise Unusable("its answer is a tool call, which only a chat project can hold")
+        raise Unusable(tr("its answer is a tool call, which only a chat project can hold"))
     cell: object = answer.content if answer else None
     if columns.output is not None or task == "preference":
         cell = pick(values, columns.output) if columns.output is not None else None
@@ -223,8 +227,8 @@ def _preference(
     values: Mapping[str, object], columns: Columns, turns: Sequence[Turn], cell: object
 ) -> tuple[dict[str, str], Target]:
     if columns.a is None or columns.b is None:
-        raise Unusable("the two answers to choose from have no columns")
-    a, b = (_side(pick(values, column), column, what) for column, what in ((columns.a, "A"), (columns.b, "B")))
+        raise Unusable(tr("the two answers to choose from have no columns"))
+    a, b = (_side(pick(values, one), one, what) for one, what in zip((columns.a, columns.b), _SIDES, strict=True))
     better = [column.strip().lower() in _BETTER for column in (columns.a, columns.b)]
     if columns.output is None and any(better):
         first = (a, b) if better[0] else (b, a)
@@ -238,11 +242,11 @@ def _side(value: object, column: str, what: str) -> str:
     """One of two answers: text, or the last turn of a list of messages."""
     messages = as_messages(value, column)
     if messages and calls_text(messages[-1].extra):
-        raise Unusable(f"answer {what} is a tool call, which only a chat project can hold")
-    text = messages[-1].content if messages else _decoded(value, f"answer {what}")
+        raise Unusable(tr("{answer} is a tool call, which only a chat project can hold", answer=tr(what)))
+    text = messages[-1].content if messages else _decoded(value, what)
     if not text.strip():
-        raise Unusable(f"answer {what} is empty")
-    _check_text(text, f"answer {what}")
+        raise Unusable(tr("{answer} is empty", answer=tr(what)))
+    _check_text(text, what)
     return text
 
 
@@ -251,7 +255,7 @@ def _tools(cell: object) -> str:
     try:
         tools = encode_tools(cell)
     except (ValueError, TypeError, RecursionError) as error:
-        raise Unusable(str(error) if isinstance(error, ValueError) else "its tools cannot be read") from None
+        raise Unusable(tr(str(error)) if isinstance(error, ValueError) else tr("its tools cannot be read")) from None
     _check_text(tools.replace("\\u0000", "\0"), "list of tools")
     return tools
 
@@ -267,7 +271,7 @@ def _conversation(turns: Sequence[Turn], answer: Turn, response: str, flags: Seq
         ]
     )
     if not any(message.train for message in messages):
-        raise Unusable("its flags say to train on no turn")
+        raise Unusable(tr("its flags say to train on no turn"))
     return Target(response, encode_conversation(messages))
 
 
@@ -298,25 +302,26 @@ def _decoded(value: object, what: str) -> str:
         try:
             value = value.decode("utf-8")
         except UnicodeDecodeError:
-            raise Unusable(f"the {what} is binary data") from None
+            raise Unusable(tr("the {what} is binary data", what=tr(what))) from None
     return as_text(value)
 
 
 def _check(turns: tuple[Turn, ...], answer: str | None) -> None:
     if not any(turn.role == "user" and turn.content.strip() for turn in turns):
-        raise Unusable("the input is empty")
+        raise Unusable(tr("the input is empty"))
     if turns[-1].role not in ("user", "tool") or not (turns[-1].content.strip() or turns[-1].role == "tool"):
-        raise Unusable("its last message before the answer is not a user's")
+        raise Unusable(tr("its last message before the answer is not a user's"))
     for turn in turns:
         _check_text(turn.content, "input")
     if sum(len(turn.content) + len(turn.extra) for turn in turns) > TEXT_LIMIT:
-        raise Unusable(f"the input has more than {TEXT_LIMIT:,} characters")
+        raise Unusable(tr("the input has more than {most:,} characters", most=TEXT_LIMIT))
     if answer:
         _check_text(answer, "answer")
 
 
 def _check_text(text: str, what: str) -> None:
     if len(text) > TEXT_LIMIT:
-        raise Unusable(f"the {what} has {len(text):,} characters, more than {TEXT_LIMIT:,}")
+        told = {"what": tr(what), "count": len(text), "most": TEXT_LIMIT}
+        raise Unusable(tr("the {what} has {count:,} characters, more than {most:,}", **told))
     if problem := unsafe_text(text):
-        raise Unusable(f"the {what} cannot be used: {problem}")
+        raise Unusable(tr("the {what} cannot be used: {problem}", what=tr(what), problem=tr(problem)))

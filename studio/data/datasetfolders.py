@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from studio.data.arrowfiles import MAGIC, batch_rows, batches, checked_columns, 
 from studio.data.rows import Rejected, Row, Table
 from studio.data.unpacking import Measured, refuse_arrow_bomb, refuse_bomb, skip_file_start
 from studio.errors import BadFile
+from studio.language import mark, tr
 
 _STATE = "state.json"
 _SPLITS = "dataset_dict.json"
@@ -30,7 +31,8 @@ _JSON_LIMIT = 16 << 20
 _FILES_LIMIT = 100_000
 _ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError, EOFError, RuntimeError)
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError)
-WHAT = "datasets folder"
+WHAT = mark("datasets folder")
+_ARCHIVE = mark("ZIP archive")
 
 
 class DatasetTable(Table):
@@ -44,8 +46,7 @@ class DatasetTable(Table):
         try:
             self.splits = self._splits()
             if split and split not in self.splits:
-                there = f"there are: {', '.join(self.splits)}" if self.splits else "it has no splits"
-                raise BadFile(f"{path.name} has no split '{split}'; {there}.")
+                raise _no_split(path, split, self.splits)
             chosen = [split] if split else list(self.splits) or [""]
             self._files = [file for name in chosen for file in self._files_of(name)]
             self.size = max(1, sum(self._place.size(file) for file in self._files))
@@ -53,7 +54,7 @@ class DatasetTable(Table):
         except (*_ERRORS, *_ZIP_ERRORS) as error:
             raise unreadable(path, error, WHAT) from None
         if len(self.splits) > 1 and not split:
-            self.note(f"All splits are read: {', '.join(self.splits)}. Name one to read it alone.")
+            self.note(all_splits(self.splits))
 
     def rows(self) -> Iterator[Row | Rejected]:
         """See Table."""
@@ -80,30 +81,47 @@ class DatasetTable(Table):
             return ()
         found = self._place.json(_SPLITS).get("splits")
         if not isinstance(found, list) or not found:
-            raise BadFile(f"{self.path.name} names no splits in its {_SPLITS}.")
+            raise BadFile(tr("{file} names no splits in its {splits}.", file=self.path.name, splits=_SPLITS))
         return tuple(_plain(self.path, name) for name in found)
 
     def _files_of(self, split: str) -> list[str]:
         below = f"{split}/" if split else ""
         if not self._place.has(below + _STATE):
             raise BadFile(
-                f"{self.path.name} is no folder that datasets' save_to_disk wrote ({below}{_STATE} is missing): "
-                "choose such a folder, or one of its files."
+                tr(
+                    "{file} is no folder that datasets' save_to_disk wrote ({missing} is missing): choose such a "
+                    "folder, or one of its files.",
+                    file=self.path.name,
+                    missing=f"{below}{_STATE}",
+                )
             )
         listed = self._place.json(below + _STATE).get("_data_files")
         if not isinstance(listed, list) or len(listed) > _FILES_LIMIT:
-            raise BadFile(f"{self.path.name} does not name its files in {below}{_STATE}.")
+            where = f"{below}{_STATE}"
+            raise BadFile(tr("{file} does not name its files in {where}.", file=self.path.name, where=where))
         names = [item.get("filename") if isinstance(item, dict) else None for item in listed]
         return [below + _plain(self.path, name) for name in names]
 
     def _look(self) -> None:
         """Columns and class names, of the first file: the others have the same."""
         if not self._files:
-            raise BadFile(f"{self.path.name} has no rows.")
+            raise BadFile(tr("{file} has no rows.", file=self.path.name))
         with self._place.opened(self._files[0]) as file:
             schema = open_arrow(file).schema
         self.columns = checked_columns(self.path, schema)
         self.class_names = class_names(schema)
+
+
+def all_splits(splits: Iterable[str]) -> str:
+    """The remark that a file of several splits is read whole."""
+    return tr("All splits are read: {splits}. Name one to read it alone.", splits=", ".join(splits))
+
+
+def _no_split(path: Path, split: str, splits: Sequence[str]) -> BadFile:
+    if not splits:
+        return BadFile(tr("{file} has no split '{split}'; it has no splits.", file=path.name, split=split))
+    there = ", ".join(splits)
+    return BadFile(tr("{file} has no split '{split}'; there are: {there}.", file=path.name, split=split, there=there))
 
 
 class _Folder:
@@ -130,7 +148,7 @@ class _Folder:
     def _inside(self, name: str) -> Path:
         found = (self._root / name).resolve()
         if not found.is_relative_to(self._root):
-            raise BadFile(f"{self._path.name} names a file outside of it.")
+            raise BadFile(tr("{file} names a file outside of it.", file=self._path.name))
         return found
 
 
@@ -143,7 +161,7 @@ class _Zip:
             with zipfile.ZipFile(path) as archive:
                 self._sizes = {item.filename: item.file_size for item in archive.infolist()[:_FILES_LIMIT]}
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise unreadable(path, error, "ZIP archive") from None
+            raise unreadable(path, error, _ARCHIVE) from None
         tops = [name for name in self._sizes if name.split("/")[-1] in STATES]
         top = min(tops, key=lambda name: (name.count("/"), len(name)), default="")
         self._below = top[: len(top) - len(top.split("/")[-1])]
@@ -170,14 +188,14 @@ def _object(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
     except RecursionError:
-        raise ValueError("its state is nested too deeply") from None
+        raise ValueError(tr("its state is nested too deeply")) from None
     if not isinstance(found, dict):
-        raise ValueError("its state is no object")
+        raise ValueError(tr("its state is no object"))
     return found
 
 
 def _plain(path: Path, name: object) -> str:
     """A name without a path in it. Raises BadFile."""
     if not isinstance(name, str) or not name or name in (".", "..") or any(mark in name for mark in "/\\:\0"):
-        raise BadFile(f"{path.name} names a file outside of it.")
+        raise BadFile(tr("{file} names a file outside of it.", file=path.name))
     return name

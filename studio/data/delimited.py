@@ -18,8 +18,9 @@ from studio.data.safecells import MADE_SAFE, plain_values
 from studio.data.scanning import LARGE_BLOCK, SMALL_BLOCK, Scanned, pick_lines, scan_quoted
 from studio.data.textfile import Encoding, Line, lines, sniff_encoding
 from studio.errors import BadFile
+from studio.language import mark, tr, trn
 
-_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+_DELIMITERS = {",": mark("comma"), ";": mark("semicolon"), "\t": mark("tab"), "|": mark("vertical bar")}
 
 
 class DelimitedTable(Table):
@@ -34,13 +35,15 @@ class DelimitedTable(Table):
         self.notes += self._sniffed.notes
         self._delimiter = "\t" if self.format == "TSV" else _sniff_delimiter(path, self._sniffed)
         if self.format == "CSV" and self._delimiter != ",":
-            self.note(f"The columns are separated by a {_DELIMITERS[self._delimiter]}.")
+            sign = tr(_DELIMITERS[self._delimiter])
+            self.note(tr("The columns are separated by a {sign}.", sign=sign))
         feed = _Feed(self)
         header = next(self._records(feed), None)
         if header is None:
-            raise BadFile(f"{path.name} is empty: its first line must name the columns.")
+            raise BadFile(tr("{file} is empty: its first line must name the columns.", file=path.name))
         if isinstance(header, Rejected):
-            raise BadFile(f"The header of {path.name} cannot be read (line {header.line}): {header.reason}.")
+            told = {"file": path.name, "line": header.line, "reason": header.reason}
+            raise BadFile(tr("The header of {file} cannot be read (line {line}): {reason}.", **told))
         self.columns = self._header(header[1])
         self._body = (self.position, feed.number)
 
@@ -115,8 +118,9 @@ class DelimitedTable(Table):
             if len(cells) == width:
                 yield Row(line, plain_values(dict(zip(self.columns, cells, strict=True))))
             else:
-                found, named = _count(len(cells), "value"), _count(width, "column")
-                yield Rejected(line, f"it has {found}, the header names {named}")
+                found = trn("{count} value", "{count} values", len(cells))
+                named = trn("{count} column", "{count} columns", width)
+                yield Rejected(line, tr("it has {found}, the header names {named}", found=found, named=named))
 
     def _records(self, feed: _Feed, until: int | None = None) -> Iterator[tuple[int, list[str]] | Rejected]:
         reader = csv.reader(feed, delimiter=self._delimiter, strict=True)
@@ -131,7 +135,7 @@ class DelimitedTable(Table):
                 continue
             except csv.Error as error:
                 feed.retry_after_first()
-                yield Rejected(feed.first, f"its quotes are broken ({error})")
+                yield Rejected(feed.first, tr("its quotes are broken ({error})", error=error))
                 continue
             if feed.problem:
                 yield Rejected(feed.first, feed.problem)
@@ -145,9 +149,10 @@ class DelimitedTable(Table):
         names = [name or f"column_{number}" for number, name in enumerate(names, 1)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise BadFile(f"{self.path.name} names a column twice: {', '.join(twice)}. Rename one of them.")
+            told = {"file": self.path.name, "names": ", ".join(twice)}
+            raise BadFile(tr("{file} names a column twice: {names}. Rename one of them.", **told))
         if not names:
-            raise BadFile(f"{self.path.name} does not name its columns: its first line must.")
+            raise BadFile(tr("{file} does not name its columns: its first line must.", file=self.path.name))
         return tuple(names)
 
 
@@ -198,10 +203,10 @@ class _Feed:
             raise _Broken(line.problem or "")
         if self._length > ROW_LIMIT:
             self.retry_after_first()
-            raise _Broken("its quote is not closed within 1 MiB")
+            raise _Broken(tr("its quote is not closed within 1 MiB"))
         if line.problem and not self.problem:
-            behind = "" if line.number == self.first else f" (line {line.number})"
-            self.problem = line.problem + behind
+            where = {"problem": line.problem, "line": line.number}
+            self.problem = line.problem if line.number == self.first else tr("{problem} (line {line})", **where)
         return line.text
 
     def _next_line(self) -> Line:
@@ -219,7 +224,3 @@ def _sniff_delimiter(path: Path, encoding: Encoding) -> str:
     header = next((line.text for line, _ in lines(path, encoding)), "").replace("\r", " ")
     counts = {mark: len(next(csv.reader([header], delimiter=mark), [])) for mark in _DELIMITERS}
     return max(_DELIMITERS, key=lambda mark: counts[mark])  # a comma where nothing is more
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -22,14 +22,15 @@ from storage.lineage import authors
 from studio.data.snapshot_files import SnapshotRow, checked_lines, count_rows, read_batches, read_rows
 from studio.data.splits import SPLITS
 from studio.errors import BadInput
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 KINDS: Mapping[str, str] = {
-    "added": "Added",
-    "removed": "Removed",
-    "relabeled": "Re-labeled",
-    "edited": "Edited",
-    "moved": "Moved",
+    "added": mark("Added"),
+    "removed": mark("Removed"),
+    "relabeled": mark("Re-labeled"),
+    "edited": mark("Edited"),
+    "moved": mark("Moved"),
 }
 """What may have become of a row. `relabeled`: the same prompt, another answer; `edited`: the same example or prompt
 with other words before the answer, or another system prompt or tools; `moved`: the same content in another split."""
@@ -112,7 +113,7 @@ def diff_rows(
 ) -> list[DiffRow]:
     """A page of the rows of one kind. Raises BadInput, NotFound, BadFile."""
     if kind not in KINDS:
-        raise BadInput(f"There is no kind '{kind}'; there are: {', '.join(KINDS)}.")
+        raise BadInput(tr("There is no kind '{kind}'; there are: {names}.", kind=kind, names=", ".join(KINDS)))
     numbers = [part[offset : offset + limit].tolist() for part in diff.rows[kind]]
     sides = [
         _fetch(workspace, snapshot, part) for snapshot, part in zip((diff.before, diff.after), numbers, strict=True)

@@ -25,6 +25,7 @@ from studio.data.export_shapes import NoPlace, Record, Shape, cell_of, flat, nee
 from studio.data.outgoing import Outgoing, Source, Traits
 from studio.data.safecells import MADE_SAFE, safe_row
 from studio.errors import BadInput
+from studio.language import mark, tr
 
 _PIECE = 256 << 10
 _GROUP_ROWS = 10_000
@@ -42,7 +43,7 @@ class ExportReport:
 
     @property
     def lines(self) -> list[str]:
-        """The reasons as sentences."""
+        """The reasons as sentences, in English."""
         left = [f"{_rows(count)} left out: {reason}." for reason, count in self.left_out.items()]
         return [*left, *(f"{_rows(count)}: {note}." for note, count in self.notes.items())]
 
@@ -112,14 +113,17 @@ class Export:
     def refuse_nothing(self) -> None:
         """Raises BadInput where not one row was written."""
         if not self.rows:
-            why = f": {next(iter(self.left_out))}" if self.left_out else ""
-            raise BadInput(f"None of these rows can be written in the shape {self.shape.name}{why}.")
+            told = {"shape": self.shape.name, "reason": tr(next(iter(self.left_out), ""))}
+            if self.left_out:
+                raise BadInput(tr("None of these rows can be written in the shape {shape}: {reason}.", **told))
+            raise BadInput(tr("None of these rows can be written in the shape {shape}.", **told))
 
 
 def refuse_kind(shape: Shape, kind: str) -> None:
     """Raises BadInput for a file that cannot hold a shape."""
     if kind not in (*_WRITERS, *_FOLDERS):
-        raise BadInput(f"There is no file format '{kind}'; there are: {', '.join(KINDS)}.")
+        told = {"kind": kind, "names": ", ".join(KINDS)}
+        raise BadInput(tr("There is no file format '{kind}'; there are: {names}.", **told))
     if shape.name == "openai" and kind != ".jsonl":
         raise BadInput("OpenAI's fine-tuning takes .jsonl files only: choose that ending.")
 
@@ -222,7 +226,7 @@ def _refuse_odd(call: Mapping[str, Any]) -> None:
     usual = call.keys() <= {"id", "type", "function"} and function.keys() <= {"name", "arguments"}
     texts = [call.get("id", ""), call.get("type", ""), function.get("arguments", "")]
     if not usual or not all(isinstance(value, str) for value in texts):
-        raise NoPlace("its tool calls have more than columns hold (id, type, a name and arguments as text)")
+        raise NoPlace(mark("its tool calls have more than columns hold (id, type, a name and arguments as text)"))
 
 
 class _Sink(io.RawIOBase):
@@ -356,7 +360,7 @@ KINDS: Mapping[str, str] = {
     ".jsonl": "JSONL",
     ".csv": "CSV",
     ".parquet": "Parquet",
-    ".zip": "datasets folder (.zip)",
+    ".zip": mark("datasets folder (.zip)"),
 }
 """The kinds of files by their endings, as people know them; "folder" is the unpacked form of the last."""
 

@@ -16,14 +16,16 @@ from studio.contract.chat import Message
 from studio.contract.tools import canonical, decode_extra
 from studio.data.outgoing import Choice, Outgoing, Source, Traits
 from studio.errors import BadInput
+from studio.language import mark, tr
 
 Record = dict[str, object]
 Note = Callable[[str], None]
-"""Takes what of a row is not kept, in words that stand behind "3 rows: "."""
+"""Takes what of a row is not kept, in words that stand behind "3 rows: ". They are counted and go into cards, so they
+are English."""
 
 
 class NoPlace(Exception):
-    """A row that a shape cannot hold; the text is the reason."""
+    """A row that a shape cannot hold; the text is the reason, in English as a note."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Shape:
 def find_shape(name: str) -> Shape:
     """Raises BadInput."""
     if name not in SHAPES:
-        raise BadInput(f"There is no shape '{name}' to export; there are: {', '.join(SHAPES)}.")
+        told = {"name": name, "names": ", ".join(SHAPES)}
+        raise BadInput(tr("There is no shape '{name}' to export; there are: {names}.", **told))
     return SHAPES[name]
 
 
@@ -47,7 +50,12 @@ def refuse_shape(shape: Shape, source: Source) -> None:
     if shape.name == "preference" and not source.traits.preference:
         raise BadInput("The shape preference holds pairs of a better and a worse answer: these rows have one answer.")
     if shape.name in ("alpaca", "sharegpt") and source.traits.preference:
-        raise BadInput(f"The shape {shape.name} holds one answer a row, these have two: choose preference or messages.")
+        raise BadInput(
+            tr(
+                "The shape {shape} holds one answer a row, these have two: choose preference or messages.",
+                shape=shape.name,
+            )
+        )
 
 
 def _messages(row: Outgoing, traits: Traits, note: Note) -> Record:
@@ -58,7 +66,7 @@ def _messages(row: Outgoing, traits: Traits, note: Note) -> Record:
 
 def _preference(row: Outgoing, traits: Traits, note: Note) -> Record:
     if row.rejected is None:
-        raise NoPlace("a tie prefers neither answer")
+        raise NoPlace(mark("a tie prefers neither answer"))
     return _preferred(row, traits)
 
 
@@ -80,20 +88,20 @@ def _of_choice(choice: Choice) -> Record:
 def _openai(row: Outgoing, traits: Traits, note: Note) -> Record:
     """What the fine-tuning API takes: no other keys beside, and weights, as it trains on every answer by default."""
     if row.context:
-        note("the context stands in the user's message alone: the API has no place beside it")
+        note(mark("the context stands in the user's message alone: the API has no place beside it"))
     tools = {"tools": json.loads(row.tools)} if row.tools else {}
     if traits.preference:
         if row.rejected is None:
-            raise NoPlace("a tie prefers neither answer")
+            raise NoPlace(mark("a tie prefers neither answer"))
         if row.choice:
-            note("which answer was A, the margin and the reason are not kept: the API has no place for them")
+            note(mark("which answer was A, the margin and the reason are not kept: the API has no place for them"))
         return {
             "input": {"messages": [_api_turn(m, note) for m in row.messages[:-1]], **tools},
             "preferred_output": [_api_turn(row.messages[-1], note)],
             "non_preferred_output": [{"role": "assistant", "content": row.rejected}],
         }
     if row.labels and any("," in name for name in row.labels):
-        note("names of labels with commas in them are joined by commas")
+        note(mark("names of labels with commas in them are joined by commas"))
     turns = [_api_turn(message, note) for message in row.messages]
     if sum(m.role == "assistant" for m in row.messages) > 1:
         for turn, message in zip(turns, row.messages, strict=True):
@@ -108,7 +116,7 @@ def _api_turn(message: Message, note: Note) -> Record:
         function = call["function"]
         if not isinstance(function.get("arguments", ""), str):
             function["arguments"] = canonical(function["arguments"])
-            note("the arguments of tool calls are written as text, as the API wants them")
+            note(mark("the arguments of tool calls are written as text, as the API wants them"))
     bare = bool(fields.get("tool_calls")) and not message.content
     return {"role": message.role, **({} if bare else {"content": message.content}), **fields}
 
@@ -116,7 +124,7 @@ def _api_turn(message: Message, note: Note) -> Record:
 def _alpaca(row: Outgoing, traits: Traits, note: Note) -> Record:
     system, turns = _one_answer(row)
     if len(turns) != 2 or turns[0].role != "user":
-        raise NoPlace("a conversation of several turns is no instruction with one output")
+        raise NoPlace(mark("a conversation of several turns is no instruction with one output"))
     instruction = turns[0].content.removeprefix(f"{row.context}\n\n") if row.context else turns[0].content
     record: Record = {"instruction": instruction, "input": row.context, "output": turns[1].content}
     if traits.system:
@@ -136,9 +144,9 @@ def _sharegpt(row: Outgoing, traits: Traits, note: Note) -> Record:
 def _one_answer(row: Outgoing) -> tuple[str, Sequence[Message]]:
     """The system prompt and the other turns of a row without tools, whose last turn alone is trained."""
     if row.tools or any(message.extra or message.role == "tool" for message in row.messages):
-        raise NoPlace("tools and calls of them have no place in this shape")
+        raise NoPlace(mark("tools and calls of them have no place in this shape"))
     if not trained_by_default(row.messages):
-        raise NoPlace("which turns are trained on has no place in this shape")
+        raise NoPlace(mark("which turns are trained on has no place in this shape"))
     turns = row.messages
     if turns[0].role == "system":
         return turns[0].content, turns[1:]
@@ -173,11 +181,11 @@ def _beside(row: Outgoing, traits: Traits, context: bool = True) -> Record:
 SHAPES: Mapping[str, Shape] = {
     shape.name: shape
     for shape in (
-        Shape("messages", "Messages", _messages),
-        Shape("openai", "OpenAI fine-tuning", _openai),
+        Shape("messages", mark("Messages"), _messages),
+        Shape("openai", mark("OpenAI fine-tuning"), _openai),
         Shape("alpaca", "Alpaca", _alpaca),
         Shape("sharegpt", "ShareGPT", _sharegpt),
-        Shape("preference", "Preference", _preference),
+        Shape("preference", mark("Preference"), _preference),
     )
 }
 

@@ -25,6 +25,26 @@ from studio.contract.answers import (
 from studio.contract.chat import Message
 from studio.contract.tools import calls_text, decode_extra, encode_tools
 from studio.errors import BadInput
+from studio.language import mark, tr
+
+_PROBLEMS = (
+    mark("it contains half a character (a lone surrogate)"),
+    mark("it is not JSON"),
+    mark("it is not a JSON object"),
+    mark("it has no list of turns"),
+    mark("a turn has no text"),
+    mark("whether to train on a turn is neither true nor false"),
+    mark("the choice is none of A, B and tie"),
+    mark("the margin is none of 1, 2 and 3"),
+    mark("the reason is no text"),
+    mark("the tool calls of a message do not name their functions"),
+    mark("what a turn has besides its text is not JSON"),
+    mark("what a turn has besides its text is no object"),
+    mark("its tools are not JSON"),
+    mark("its tools are no list of objects"),
+)
+"""What studio.contract.answers and studio.contract.tools say of texts, which here and at an import stands in a sentence
+for people."""
 
 LABEL_TASKS = ("classification", "multi-label", "rating", "preference")
 """Tasks whose answer is a choice and no text."""
@@ -121,7 +141,7 @@ def _choice(project: Project, response: str) -> str:
     if project.task != "multi-label" and len(names) != 1:
         raise BadInput("One answer is needed, on one line.")
     if missing := next((name for name in names if name not in known), None):
-        raise BadInput(f"There is no answer '{missing[:80]}' in this project: choose another.")
+        raise BadInput(tr("There is no answer '{answer}' in this project: choose another.", answer=missing[:80]))
     return "\n".join(name for name in known if name in names)
 
 
@@ -157,7 +177,8 @@ def _conversation(value: str) -> Sequence[Message]:
     try:
         return decode_conversation(value)
     except ValueError as error:
-        raise BadInput(f"This conversation cannot be read: {error}. Put it back into the queue.") from None
+        told = {"why": tr(str(error))}
+        raise BadInput(tr("This conversation cannot be read: {why}. Put it back into the queue.", **told)) from None
 
 
 def _reason(value: str) -> str:
@@ -171,23 +192,24 @@ def _check_extra(extra: str) -> None:
     try:
         decode_extra(extra)
     except ValueError as error:
-        raise BadInput(f"This turn cannot be stored like that: {error}.") from None
+        raise BadInput(tr("This turn cannot be stored like that: {why}.", why=tr(str(error)))) from None
 
 
 def _check_payload(payload: Mapping[str, str]) -> None:
     try:
         encode_tools(payload.get("tools", ""))
     except ValueError as error:
-        raise BadInput(f"This example cannot be stored like that: {error}.") from None
+        raise BadInput(tr("This example cannot be stored like that: {why}.", why=tr(str(error)))) from None
     if any(not text.strip() for name, text in payload.items() if name in ("a", "b")):
         raise BadInput("One of the two answers would be empty: drop the example instead.")
 
 
 def _storable(text: str) -> None:
     if problem := unsafe_text(text):
-        raise BadInput(f"This text cannot be saved: {problem}. Remove that character.")
+        raise BadInput(tr("This text cannot be saved: {problem}. Remove that character.", problem=tr(problem)))
     if len(text) > TEXT_LIMIT:
-        raise BadInput(f"This text has {len(text):,} characters: at most {TEXT_LIMIT:,} can be saved.")
+        told = {"count": len(text), "most": TEXT_LIMIT}
+        raise BadInput(tr("This text has {count:,} characters: at most {most:,} can be saved.", **told))
 
 
 def field_words(name: str, roles: Collection[str] | Sequence[str] = ()) -> str:
@@ -195,12 +217,14 @@ def field_words(name: str, roles: Collection[str] | Sequence[str] = ()) -> str:
     kind, _, number = name.partition(":")
     if kind in ("turn", "extra") and number.isdigit():
         known = list(roles)
-        role = known[int(number)] if int(number) < len(known) else "turn"
-        return f"{role}, tool calls" if kind == "extra" else role
+        role = tr(known[int(number)] if int(number) < len(known) else mark("turn"))
+        return tr("{turn}, tool calls", turn=role) if kind == "extra" else role
     if kind == "payload":
-        return {"a": "answer A", "b": "answer B"}.get(number, number)
-    words = {"said": f"turn {int(number or 0) + 1}", "said-extra": f"turn {int(number or 0) + 1}, tool calls"}
-    return words.get(kind, name)
+        return tr({"a": mark("answer A"), "b": mark("answer B")}.get(number, number))
+    if kind not in ("said", "said-extra"):
+        return tr(name)
+    turn = tr("turn {number}", number=int(number or 0) + 1)
+    return tr("{turn}, tool calls", turn=turn) if kind == "said-extra" else turn
 
 
 def as_payload(payload: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from studio.errors import BadFile, DiskFull
+from studio.language import tr
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -60,8 +61,10 @@ def sentences(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL or "no space left" in str(error).lower():
-            raise DiskFull(f"The disk is full: {path.name} was not written. Make room and try again.") from error
-        raise BadFile(f"{path} cannot be written: {error.strerror or error}.") from error
+            full = tr("The disk is full: {file} was not written. Make room and try again.", file=path.name)
+            raise DiskFull(full) from error
+        why = error.strerror or error
+        raise BadFile(tr("{path} cannot be written: {why}.", path=path, why=why)) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -21,6 +21,7 @@ from storage.reviews import send_again
 from storage.search import SORTS, Filter, Found, list_annotators, list_suggestion_sources, matching_ids, search
 from storage.standing import newest_acts
 from studio.errors import BadInput, NotAllowed, StudioError
+from studio.language import mark, tr
 
 __all__ = ["SORTS", "Choices", "Filter", "Found", "Page", "choices", "find", "matching_ids", "put_back", "set_priority"]
 
@@ -70,12 +71,14 @@ def check(filter: Filter) -> None:
     """Raises BadInput for a filter that cannot be meant."""
     if filter.since and filter.until and filter.since >= filter.until:
         raise BadInput("The first day comes after the last: change one of them.")
-    for low, high, what in (
-        (filter.prompt_min, filter.prompt_max, "prompt"),
-        (filter.answer_min, filter.answer_max, "answer"),
+    too_short = mark("The shortest prompt is longer than the longest: change one of them.")
+    too_brief = mark("The shortest answer is longer than the longest: change one of them.")
+    for low, high, advice in (
+        (filter.prompt_min, filter.prompt_max, too_short),
+        (filter.answer_min, filter.answer_max, too_brief),
     ):
         if low is not None and high is not None and low > high:
-            raise BadInput(f"The shortest {what} is longer than the longest: change one of them.")
+            raise BadInput(advice)
 
 
 def choices(db: Database, project_id: str) -> Choices:
@@ -150,5 +153,5 @@ def _checked(user: User, example_ids: Sequence[str]) -> list[str]:
     if not ids:
         raise BadInput("Choose examples first: each row has a box.")
     if len(ids) > _MOST_CHANGED:
-        raise BadInput(f"At most {_MOST_CHANGED:,} examples at once.")
+        raise BadInput(tr("At most {most:,} examples at once.", most=_MOST_CHANGED))
     return ids

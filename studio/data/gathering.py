@@ -22,10 +22,11 @@ from storage.snapshots import HeldOut, read_held_out
 from studio.data.nearness import NearTexts
 from studio.data.prompts import content_key, label_of, text_of, to_target
 from studio.data.snapshot_files import canonical
+from studio.language import mark, tr
 
 GROUPINGS: Mapping[str, str] = {
-    "column": "the same prompt, or group of the import",
-    "near": "nearly the same prompt, or group of the import",
+    "column": mark("the same prompt, or group of the import"),
+    "near": mark("nearly the same prompt, or group of the import"),
 }
 """What stays in one split, beside the same content. Groups are the names in the group column of an import, and what a
 repair made of an example with that example."""
@@ -114,9 +115,10 @@ def gather(
                 first = by_name.setdefault(pair.group_name, group)
                 found.links += [(first, group)] if first != group else []
             if len(found.digests) % _TOLD_ROWS == 0:
-                tell(0.5 * len(found.digests) / total, f"Reading: {len(found.digests):,} of {total:,} pairs")
+                read = len(found.digests)
+                tell(0.5 * read / total, tr("Reading: {read:,} of {total:,} pairs", read=read, total=total))
     spill.flush()
     if near and found.digests:
-        tell(0.5, "Looking for nearly the same prompts")
+        tell(0.5, tr("Looking for nearly the same prompts"))
         found.links += near.links(list(found.keys))
     return found

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from studio.data.arrowfiles import named_classes
+from studio.data.datasetfolders import all_splits
 from studio.data.rows import Rejected, Row, Table
 from studio.errors import BadFile
+from studio.language import tr
 from studio.models.hub import endpoint, is_hub_id, is_offline, reachable
 
 PREFIX = "hub:"
@@ -55,7 +57,7 @@ class HubTable(Table):
         self.class_names = named_classes({key: _as_json(kind) for key, kind in (first.features or {}).items()})
         self.size = max(1, sum(_rows_of(part) for part in self._parts.values()))
         if len(self._parts) > 1:
-            self.note(f"All splits are read: {', '.join(self._parts)}. Name one to read it alone.")
+            self.note(all_splits(self._parts))
 
     def rows(self) -> Iterator[Row | Rejected]:
         """See Table."""
@@ -67,9 +69,8 @@ class HubTable(Table):
                     self.position = min(self.size, number)
                     yield Row(number, values)
         except Exception as error:  # of the hub's client, of its file readers: they have no nearer common base
-            raise BadFile(
-                f"Reading '{self._name.repo}' broke off at row {number + 1} ({_first_line(error)})."
-            ) from error
+            told = {"name": self._name.repo, "row": number + 1, "why": _first_line(error)}
+            raise BadFile(tr("Reading '{name}' broke off at row {row} ({why}).", **told)) from error
         self.position = self.size
 
 
@@ -83,7 +84,8 @@ def parse_hub_name(text: str, split: str = "") -> HubName:
     given = split.strip() or own
     words = all(_WORD.fullmatch(word) for word in (config, given) if word)
     if name.startswith("/") or not is_hub_id(repo) or not words:
-        raise BadFile(f"'{text[:80]}' is no name of a data set: write OWNER/NAME, or OWNER/NAME/CONFIG.")
+        told = {"name": text[:80]}
+        raise BadFile(tr("'{name}' is no name of a data set: write OWNER/NAME, or OWNER/NAME/CONFIG.", **told))
     return HubName(repo, config, given)
 
 
@@ -91,11 +93,18 @@ def _opened(name: HubName) -> dict[str, Any]:
     """The splits to read, as streams."""
     if is_offline() or not reachable():
         raise BadFile(
-            f"The hub ({endpoint()}) cannot be reached, so '{name.repo}' cannot be read: download its files where "
-            "there is a network, and import those."
+            tr(
+                "The hub ({address}) cannot be reached, so '{name}' cannot be read: download its files where there is "
+                "a network, and import those.",
+                address=endpoint(),
+                name=name.repo,
+            )
         )
     if Path(name.repo).exists():
-        raise BadFile(f"There is a local {name.repo} too: start the studio in another folder to read it from the hub.")
+        told = {"name": name.repo}
+        raise BadFile(
+            tr("There is a local {name} too: start the studio in another folder to read it from the hub.", **told)
+        )
     import datasets
 
     # Its own patience is 20 tries for each piece that breaks off, five seconds apart.
@@ -137,30 +146,35 @@ def _refuse_foreign(builder: Any) -> None:
     if not files or any(not str(file).startswith(_HUB_FILES) for part in files.values() for file in part):
         raise _Foreign
     if builder.name not in _READERS:
-        raise BadFile(
-            f"It is made of {builder.name} files: data sets of {', '.join(sorted(_READERS))} files can be read."
-        )
+        told = {"kind": builder.name, "kinds": ", ".join(sorted(_READERS))}
+        raise BadFile(tr("It is made of {kind} files: data sets of {kinds} files can be read.", **told))
 
 
 def _refusal(name: HubName, error: Exception) -> str:
+    repo = name.repo
     if isinstance(error, _Foreign):
-        return f"'{name.repo}' names files that are not its own: they are not fetched."
+        return tr("'{name}' names files that are not its own: they are not fetched.", name=repo)
     if isinstance(error, BadFile):
-        return f"'{name.repo}' cannot be read: {str(error)[:1].lower()}{str(error)[1:]}"
+        return tr("'{name}' cannot be read: {why}", name=repo, why=f"{str(error)[:1].lower()}{str(error)[1:]}")
     said = _first_line(error)
     if "scripts are no longer supported" in str(error):
-        return f"'{name.repo}' is a script, which is not run: import its Parquet files instead."
+        return tr("'{name}' is a script, which is not run: import its Parquet files instead.", name=repo)
     if "gated" in said.lower():
-        return f"'{name.repo}' is gated: accept its terms on the hub and set HF_TOKEN, then try again."
+        return tr("'{name}' is gated: accept its terms on the hub and set HF_TOKEN, then try again.", name=repo)
     if type(error).__name__ == "DatasetNotFoundError":
-        return f"The hub has no public data set '{name.repo}': check the spelling, or set HF_TOKEN for it."
+        return tr("The hub has no public data set '{name}': check the spelling, or set HF_TOKEN for it.", name=repo)
     if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
-        listed = re.search(r"\[[^\]]*\]", str(error))
-        which = f" ({listed.group()[:200]})" if listed else ""
-        return f"'{name.repo}' has several parts{which}: write one behind its name, as {name.repo}/PART."
+        return _several_parts(repo, str(error))
     if "split" in said.lower():
-        return f"'{name.repo}' has no split '{name.split}' ({said})."
-    return f"'{name.repo}' cannot be read from the hub ({said})."
+        return tr("'{name}' has no split '{split}' ({why}).", name=repo, split=name.split, why=said)
+    return tr("'{name}' cannot be read from the hub ({why}).", name=repo, why=said)
+
+
+def _several_parts(repo: str, error: str) -> str:
+    if listed := re.search(r"\[[^\]]*\]", error):
+        told = {"name": repo, "parts": listed.group()[:200]}
+        return tr("'{name}' has several parts ({parts}): write one behind its name, as {name}/PART.", **told)
+    return tr("'{name}' has several parts: write one behind its name, as {name}/PART.", name=repo)
 
 
 def _as_json(kind: object) -> object:

@@ -29,6 +29,7 @@ from studio.data.outgoing import Source
 from studio.data.snapshot_files import read_manifest
 from studio.data.transfers import Goods, source_of
 from studio.errors import BadInput, Cancelled
+from studio.language import mark, tr
 from studio.models.hub import endpoint, is_hub_id, is_offline, reachable
 from studio.settings import Workspace
 
@@ -76,7 +77,7 @@ def push(
         with sentences(folder):
             (folder / "data").mkdir(parents=True)
             report = _write(db, workspace, goods, shape, agreement, folder, on_progress)
-        on_progress(0.6, "Sending")
+        on_progress(0.6, tr("Sending"))
         url, private = send(destination, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -88,9 +89,13 @@ def push(
 def check_destination(destination: Destination, what: str = "dataset") -> None:
     """Raises BadInput, within seconds, for a name that the Hub does not take or a Hub that cannot be reached."""
     if not is_hub_id(destination.repo):
-        raise BadInput(f"'{destination.repo[:80]}' is no name for a {what} on the Hub: write OWNER/NAME.")
+        name = destination.repo[:80]
+        if what == "model":
+            raise BadInput(tr("'{name}' is no name for a model on the Hub: write OWNER/NAME.", name=name))
+        raise BadInput(tr("'{name}' is no name for a dataset on the Hub: write OWNER/NAME.", name=name))
     if is_offline() or not reachable():
-        raise BadInput(f"The Hub ({endpoint()}) cannot be reached: nothing was sent. Export to a file instead.")
+        told = {"address": endpoint()}
+        raise BadInput(tr("The Hub ({address}) cannot be reached: nothing was sent. Export to a file instead.", **told))
 
 
 def _write(
@@ -120,7 +125,9 @@ def _write(
 
 
 def _tell(on_progress: Progress, seen: int, rows: int) -> None:
-    if seen % _TOLD_ROWS == 0 and not on_progress(0.6 * seen / max(1, rows), f"Writing: {seen:,} rows"):
+    if seen % _TOLD_ROWS:
+        return
+    if not on_progress(0.6 * seen / max(1, rows), tr("Writing: {rows:,} rows", rows=seen)):
         raise Cancelled("The push was called off: nothing was sent.")
 
 
@@ -170,7 +177,8 @@ def send(destination: Destination, folder: Path, kind: str = "dataset") -> tuple
         made = api.create_repo(destination.repo, repo_type=kind, private=destination.private, exist_ok=True)
         private = bool(api.repo_info(made.repo_id, repo_type=kind).private)
         if destination.private and not private:
-            raise BadInput(f"'{made.repo_id}' exists and is public: choose another name, or push without “private”.")
+            told = {"name": made.repo_id}
+            raise BadInput(tr("'{name}' exists and is public: choose another name, or push without “private”.", **told))
         words = f"{kind.capitalize()} from SFT Studio"
         api.upload_folder(repo_id=made.repo_id, repo_type=kind, folder_path=folder, commit_message=words)
     except LocalTokenNotFoundError:
@@ -179,16 +187,19 @@ def send(destination: Destination, folder: Path, kind: str = "dataset") -> tuple
         status = getattr(error.response, "status_code", 0)
         raise BadInput(_refusal(status, destination.repo)) from None
     except (OSError, RuntimeError, ValueError, httpx.HTTPError) as error:
-        raise BadInput(f"The Hub could not be written to ({type(error).__name__}): try again.") from None
+        told = {"error": type(error).__name__}
+        raise BadInput(tr("The Hub could not be written to ({error}): try again.", **told)) from None
     return str(made), private
 
 
-_NO_TOKEN = "The Hub wants to know who you are: run `hf auth login` on this machine, or give a token."  # noqa: S105
+_NO_TOKEN = mark("The Hub wants to know who you are: run `hf auth login` on this machine, or give a token.")
 
 
 def _refusal(status: int, repo: str) -> str:
     if status == 401:
         return _NO_TOKEN
     if status == 403:
-        return f"Your token may not write to '{repo}': give one with write access, or choose your own name."
-    return f"The Hub refused '{repo}' (status {status}): try again, or choose another name."
+        advice = mark("Your token may not write to '{name}': give one with write access, or choose your own name.")
+        return tr(advice, name=repo)
+    told = {"name": repo, "status": status}
+    return tr("The Hub refused '{name}' (status {status}): try again, or choose another name.", **told)

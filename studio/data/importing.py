@@ -32,6 +32,7 @@ from studio.data.rows import Block, Rejected, Row
 from studio.data.shapes import AUTO, Shape, shape_for, unfold
 from studio.data.targets import Unusable
 from studio.errors import BadInput, Cancelled
+from studio.language import tr
 
 REJECTED_KEPT = 1000
 """How many rejected rows a report names; it counts all of them."""
@@ -227,8 +228,11 @@ class _Intake:
             self.firsts[name] = min(self.firsts.get(name, first), first)
         if len(self.firsts) > LABEL_LIMIT:
             raise BadInput(
-                f"The answer column has more than {LABEL_LIMIT:,} different labels: choose another column, or make a "
-                "project whose answers are free text. Nothing was imported."
+                tr(
+                    "The answer column has more than {most:,} different labels: choose another column, or make a "
+                    "project whose answers are free text. Nothing was imported.",
+                    most=LABEL_LIMIT,
+                )
             )
 
     def _reject(self, row: Rejected) -> None:

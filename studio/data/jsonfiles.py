@@ -16,6 +16,7 @@ from studio.data.rows import ROW_LIMIT, Block, Rejected, Row, Table
 from studio.data.scanning import LARGE_BLOCK, SMALL_BLOCK, Scanned, pick_lines, scan_lines
 from studio.data.textfile import Line, decode_line, lines, sniff_encoding
 from studio.errors import BadFile
+from studio.language import mark, tr
 
 JSON_LIMIT = 256 << 20
 """Bytes of the largest .json file: it has to be in memory as a whole."""
@@ -23,6 +24,8 @@ JSON_LIMIT = 256 << 20
 _LOOK_AHEAD = 100  # rows from which the columns are collected
 _DEEP = 500  # brackets of a line, of which Python's reader takes almost a thousand inside of each other
 _PLAIN = (str, type(None))
+_NO_OBJECTS = {list: mark("a list"), str: mark("a text"), type(None): "null", bool: mark("a truth value")}
+_NUMBER = mark("a number")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -82,7 +85,8 @@ class JsonTable(Table):
     def __init__(self, path: Path) -> None:
         super().__init__(path, "JSON")
         if self.size > JSON_LIMIT:
-            raise BadFile(f"{path.name} is larger than {JSON_LIMIT >> 20} MiB: save it as JSONL, one object a line.")
+            told = {"file": path.name, "size": JSON_LIMIT >> 20}
+            raise BadFile(tr("{file} is larger than {size} MiB: save it as JSONL, one object a line.", **told))
         sniffed = sniff_encoding(path)
         self.encoding = sniffed.name
         self.notes += sniffed.notes
@@ -117,9 +121,9 @@ class _Scan:
         elif self._text.startswith("{", at):
             at = yield from self._object(at)
         else:
-            raise BadFile(f"{self._name} does not hold a list of objects.")
+            raise BadFile(tr("{file} does not hold a list of objects.", file=self._name))
         if at < len(self._text):
-            raise self._broken(at, "there is more behind the end of the list")
+            raise self._broken(at, tr("there is more behind the end of the list"))
 
     def _array(self, at: int) -> Generator[tuple[int, object], None, int]:
         at = self._skip(at + 1)
@@ -142,14 +146,15 @@ class _Scan:
             if self._text.startswith("[", at):
                 lists += 1
                 if lists > 1:
-                    raise BadFile(f"{self._name} holds more than one list ('{key}' too): keep the one with the rows.")
+                    raise self._several(key)
                 at = yield from self._array(at)
             else:
                 at = self._skip(self._value(at)[1])
             if not self._text.startswith("}", at):
                 at = self._skip(self._expect(at, ","))
         if not lists:
-            raise BadFile(f"{self._name} holds one object but no list of rows: put the objects between [ and ].")
+            told = {"file": self._name}
+            raise BadFile(tr("{file} holds one object but no list of rows: put the objects between [ and ].", **told))
         return self._skip(at + 1)
 
     def _value(self, at: int) -> tuple[object, int]:
@@ -158,15 +163,15 @@ class _Scan:
         except json.JSONDecodeError as error:
             raise self._broken(error.pos, error.msg) from None
         except StopIteration:
-            raise self._broken(at, "a value is missing") from None
+            raise self._broken(at, tr("a value is missing")) from None
         except RecursionError:
-            raise self._broken(at, "it is nested too deeply") from None
+            raise self._broken(at, tr("it is nested too deeply")) from None
         except ValueError as error:
             raise self._broken(at, str(error)) from None
 
-    def _expect(self, at: int, mark: str) -> int:
-        if not self._text.startswith(mark, at):
-            raise self._broken(at, f"'{mark}' is missing")
+    def _expect(self, at: int, sign: str) -> int:
+        if not self._text.startswith(sign, at):
+            raise self._broken(at, tr("'{sign}' is missing", sign=sign))
         return at + 1
 
     def _skip(self, at: int) -> int:
@@ -174,8 +179,12 @@ class _Scan:
         return match.end() if match else at
 
     def _broken(self, at: int, why: str) -> BadFile:
-        line = self._text.count("\n", 0, at) + 1
-        return BadFile(f"{self._name} is broken at line {line} ({_plain(why)}): nothing of it was taken.")
+        told = {"file": self._name, "line": self._text.count("\n", 0, at) + 1, "why": _plain(why)}
+        return BadFile(tr("{file} is broken at line {line} ({why}): nothing of it was taken.", **told))
+
+    def _several(self, key: object) -> BadFile:
+        told = {"file": self._name, "key": key}
+        return BadFile(tr("{file} holds more than one list ('{key}' too): keep the one with the rows.", **told))
 
 
 def looks_like_json_lines(path: Path) -> bool:
@@ -236,11 +245,12 @@ def _parse_line(line: Line) -> Row | Rejected:
     try:
         value = json.loads(line.text)
     except json.JSONDecodeError as error:
-        return Rejected(line.number, f"it is not JSON ({_plain(error.msg)}, character {error.colno})")
+        told = {"why": _plain(error.msg), "place": error.colno}
+        return Rejected(line.number, tr("it is not JSON ({why}, character {place})", **told))
     except RecursionError:
-        return Rejected(line.number, "it is nested too deeply")
+        return Rejected(line.number, tr("it is nested too deeply"))
     except ValueError as error:
-        return Rejected(line.number, f"it is not JSON ({_plain(str(error))})")
+        return Rejected(line.number, tr("it is not JSON ({why})", why=_plain(str(error))))
     return Row(line.number, value) if isinstance(value, dict) else Rejected(line.number, _no_object(value))
 
 
@@ -263,12 +273,13 @@ def _decode_whole(path: Path, encoding: str) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadFile(f"Line {line} of {path.name} is not {encoding.upper()} text: save the file as UTF-8.") from None
+        told = {"line": line, "file": path.name, "encoding": encoding.upper()}
+        raise BadFile(tr("Line {line} of {file} is not {encoding} text: save the file as UTF-8.", **told)) from None
 
 
 def _no_object(value: object) -> str:
-    kind = {list: "a list", str: "a text", type(None): "null", bool: "a truth value"}.get(type(value), "a number")
-    return f"it is {kind}, not an object with named values"
+    kind = tr(_NO_OBJECTS.get(type(value), _NUMBER))
+    return tr("it is {kind}, not an object with named values", kind=kind)
 
 
 def _plain(message: str) -> str:

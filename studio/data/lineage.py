@@ -22,12 +22,13 @@ from storage.records import Annotation, Comparison, Example, Run, Snapshot
 from storage.runs import get_run
 from storage.snapshots import get_snapshot, memberships
 from studio.errors import NotFound
+from studio.language import mark, tr, trn
 
 KINDS = ("comparison", "example", "annotator", "guidelines", "annotation", "snapshot", "run")
 """Kinds of nodes, from where things come to where they go."""
 
 _SHOWN = 80
-_ACTS = {"submit": "answered", "skip": "skipped", "flag": "flagged", "undo": "took back"}
+_ACTS = {"submit": mark("answered"), "skip": "skipped", "flag": "flagged", "undo": mark("took back")}
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ def _of_acts(
     versions, texts, gone = versions_of(db, example_id), _texts(db, example.project_id), {act.undoes for act in every}
     ids = {act.id for act in acts}
     for act in acts:
-        state = "stands" if act.id == example.annotation_id else "taken back" if act.id in gone else ""
-        said = _line(act.response) if act.action == "submit" else _ACTS[act.action]
+        state = tr("stands") if act.id == example.annotation_id else tr("taken back") if act.id in gone else ""
+        said = _line(act.response) if act.action == "submit" else tr(_ACTS[act.action])
         made.node(Node(act.id, "annotation", said, f"{act.created_at:%Y-%m-%d %H:%M} UTC {state}".strip()))
         made.edge(example_id, act.id)
         made.edge(made.node(_annotator(act.annotator)), act.id)
@@ -136,7 +137,7 @@ def _of_acts(
         held = member.annotation_id or _standing_at(member.snapshot.created_at, every)
         if kind == "annotation" and held not in ids:
             continue
-        snapshot = made.node(_snapshot(member.snapshot, f"{member.split} split"))
+        snapshot = made.node(_snapshot(member.snapshot, tr("{split} split", split=tr(member.split))))
         made.edge(held if held in ids else example_id, snapshot)
         for run in runs.get(member.snapshot.id, ()):
             made.edge(snapshot, made.node(_run(run)))
@@ -153,10 +154,11 @@ def _standing_at(moment: datetime, every: Sequence[Annotation]) -> str:
 def _of_snapshot(db: Database, kind: str, id: str, snapshot: Snapshot, runs: list[Run] | None) -> Lineage:
     made, texts = _Graph(), _texts(db, snapshot.project_id)
     rows = snapshot.train_rows + snapshot.validation_rows + snapshot.test_rows
-    target = made.node(_snapshot(snapshot, f"{rows:,} rows"))
+    target = made.node(_snapshot(snapshot, tr("{rows:,} rows", rows=rows)))
     for share in shares(db, snapshot.id, snapshot.project_id):
-        told = f"{share.rows:,} answers" if share.rows > 1 else "1 answer"
-        bundle = Node(f"answers:{share.annotator}:{share.version}", "annotation", told, f"by {share.annotator}")
+        told = trn("{count:,} answer", "{count:,} answers", share.rows)
+        by = tr("by {name}", name=share.annotator)
+        bundle = Node(f"answers:{share.annotator}:{share.version}", "annotation", told, by)
         made.edge(made.node(_annotator(share.annotator)), made.node(bundle))
         made.edge(made.node(_guidelines(share.version, texts)), bundle.id)
         made.edge(bundle.id, target)
@@ -193,7 +195,7 @@ def _comparison(comparison: Comparison) -> Node:
 
 
 def _example(example: Example) -> Node:
-    return Node(example.id, "example", _line(example.text), f"example {example.position}")
+    return Node(example.id, "example", _line(example.text), tr("example {number}", number=example.position))
 
 
 def _annotator(name: str) -> Node:
@@ -202,16 +204,18 @@ def _annotator(name: str) -> Node:
 
 def _guidelines(version: int, texts: dict[int, Guidelines]) -> Node:
     known = texts.get(version)
-    detail = f"since {known.created_at:%Y-%m-%d}" if known and known.text.strip() else "empty"
-    return Node(f"guidelines:{version}", "guidelines", f"Guidelines v{version}", detail)
+    detail = tr("empty")
+    if known and known.text.strip():
+        detail = tr("since {day}", day=f"{known.created_at:%Y-%m-%d}")
+    return Node(f"guidelines:{version}", "guidelines", tr("Guidelines v{version}", version=version), detail)
 
 
 def _snapshot(snapshot: Snapshot, detail: str) -> Node:
-    return Node(snapshot.id, "snapshot", f"Snapshot v{snapshot.version}", detail)
+    return Node(snapshot.id, "snapshot", tr("Snapshot v{version}", version=snapshot.version), detail)
 
 
 def _run(run: Run) -> Node:
-    return Node(run.id, "run", f"Run {run.number}", run.state)
+    return Node(run.id, "run", tr("Run {number}", number=run.number), tr(run.state))
 
 
 def _texts(db: Database, project_id: str) -> dict[int, Guidelines]:

@@ -19,6 +19,7 @@ from studio.contract.export import ExportReport
 from studio.data.files import sentences
 from studio.data.hub_push import Destination, Progress, check_destination, send
 from studio.errors import BadFile, BadInput
+from studio.language import tr
 from studio.models.hub import is_hub_id
 from studio.settings import Workspace
 
@@ -54,7 +55,7 @@ def push_model(
         if report.format == "adapter":
             with sentences(copied):
                 folder = _without_paths(report, copied)
-        on_progress(0.1, "Sending")
+        on_progress(0.1, tr("Sending"))
         url, private = send(destination, folder, "model")
     finally:
         shutil.rmtree(copied, ignore_errors=True)
@@ -69,17 +70,18 @@ def _check_files(report: ExportReport) -> None:
     try:
         there = {path.name: path.stat().st_size for path in report.target.iterdir()}
     except OSError as error:
-        raise BadFile(f"The export at '{report.target}' is gone: export again.") from error
+        raise BadFile(tr("The export at '{path}' is gone: export again.", path=report.target)) from error
     if {name: size for name, size in there.items() if name != "README.md"} != {
         name: size for name, size in known.items() if name != "README.md"
     }:
-        raise BadFile(f"The files in '{report.target}' are not those that were exported: export again.")
+        told = {"path": report.target}
+        raise BadFile(tr("The files in '{path}' are not those that were exported: export again.", **told))
 
 
 def _without_paths(report: ExportReport, copied: Path) -> Path:
     """A copy of an adapter's folder that names its base as the Hub does, or by its last name."""
     if report.target.is_symlink():
-        raise BadInput(f"'{report.target}' is a link: export again.")
+        raise BadInput(tr("'{path}' is a link: export again.", path=report.target))
     shutil.copytree(report.target, copied, symlinks=True)
     config = json.loads((copied / _ADAPTER).read_text(encoding="utf-8"))
     base = report.base_model

@@ -24,6 +24,7 @@ from studio.data.prompts import to_messages, to_target
 from studio.data.snapshot_files import count_rows, read_batches
 from studio.data.splits import SPLITS
 from studio.errors import BadInput
+from studio.language import tr
 from studio.settings import Workspace
 
 
@@ -93,7 +94,7 @@ def project_source(db: Database, project_id: str) -> Iterator[Source]:
     with db.reading() as cursor:
         found = pair_traits(cursor, project_id)
         if not found.rows:
-            raise BadInput(f"'{project.name}' has no accepted pairs to export.")
+            raise BadInput(tr("'{project}' has no accepted pairs to export.", project=project.name))
         talks = project.task == "chat"
         preference = project.task == "preference"
         traits = Traits(

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from studio.data.arrowblocks import BLOCK_ROWS, batch_blocks, batch_rows, is_text
-from studio.data.arrowfiles import checked_columns, unreadable
+from studio.data.arrowfiles import PARQUET, checked_columns, unreadable
 from studio.data.rows import Block, Rejected, Row, Table
 from studio.data.unpacking import refuse_parquet_bomb
 
@@ -31,7 +31,7 @@ class ParquetTable(Table):
                 self._total = max(1, file.metadata.num_rows)
                 refuse_parquet_bomb(path, file.metadata)
         except _ERRORS as error:
-            raise unreadable(path, error, "Parquet file") from None
+            raise unreadable(path, error, PARQUET) from None
         self.columns = checked_columns(path, schema)
         self._texts = {field.name for field in schema if is_text(field.type)}
 
@@ -46,7 +46,7 @@ class ParquetTable(Table):
                         self.position = int(self.size * number / self._total)
                         yield row
         except _ERRORS as error:
-            raise unreadable(self.path, error, "Parquet file") from None
+            raise unreadable(self.path, error, PARQUET) from None
 
     def blocks(self, columns: Sequence[str]) -> Iterator[Block]:
         """See Table. Only the columns that are wanted are read; texts stay in their dictionaries, so that they cannot
@@ -64,4 +64,4 @@ class ParquetTable(Table):
                         self.position = int(self.size * number / self._total)
                         yield block
         except _ERRORS as error:
-            raise unreadable(self.path, error, "Parquet file") from None
+            raise unreadable(self.path, error, PARQUET) from None

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from studio.data.columns import KNOWN_NAMES, PROMPTS
 from studio.errors import BadInput, DiskFull
+from studio.language import tr
 
 PASTED_LIMIT = 20 << 20
 """Characters of the longest pasted text."""
@@ -26,7 +27,8 @@ def keep_pasted(text: str, folder: Path) -> Path:
     if not text.strip():
         raise BadInput("Paste some text first: CSV, TSV, JSON, JSONL, or one input a line.")
     if len(text) > PASTED_LIMIT:
-        raise BadInput(f"This is more than {PASTED_LIMIT >> 20} MiB of text: save it as a file and choose that.")
+        size = PASTED_LIMIT >> 20
+        raise BadInput(tr("This is more than {size} MiB of text: save it as a file and choose that.", size=size))
     ending, content = recognise(text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
     place = Path(folder) / uuid4().hex
     try:
@@ -34,7 +36,8 @@ def keep_pasted(text: str, folder: Path) -> Path:
         path = place / f"pasted.{ending}"
         path.write_text(content, encoding="utf-8", errors="surrogatepass")
     except OSError as error:
-        raise DiskFull(f"The pasted text cannot be kept ({error.strerror}): free some space and try again.") from None
+        told = {"why": error.strerror}
+        raise DiskFull(tr("The pasted text cannot be kept ({why}): free some space and try again.", **told)) from None
     return path
 
 

@@ -11,6 +11,7 @@ from storage.records import Project, User
 from studio.contract.answers import unsafe_text
 from studio.contract.terms import BUILT_IN, parse_terms
 from studio.errors import BadInput, NotAllowed
+from studio.language import tr
 
 _MOST_ALLOWED = 500
 
@@ -26,9 +27,9 @@ def save_preflight_settings(db: Database, user: User, project_id: str, terms: st
     parse_terms(terms)
     kept = "" if terms.strip() == BUILT_IN.strip() else terms.strip()
     if len(texts) > _MOST_ALLOWED:
-        raise BadInput(f"There are {len(texts):,} exceptions: at most {_MOST_ALLOWED}.")
+        raise BadInput(tr("There are {count:,} exceptions: at most {most}.", count=len(texts), most=_MOST_ALLOWED))
     if problem := unsafe_text(terms + allowed):
-        raise BadInput(f"This cannot be saved: {problem}. Remove that character.")
+        raise BadInput(tr("This cannot be saved: {problem}. Remove that character.", problem=tr(problem)))
     settings = replace(get_project(db, project_id).settings, identity_terms=kept, allowed_texts=texts)
     with db.write() as cursor:
         write_settings(cursor, project_id, settings)

@@ -13,6 +13,7 @@ from studio.data.rows import Rejected, Row, Table, as_text
 from studio.data.shapes import Shape, nested_columns, shape_for, unfold
 from studio.data.targets import Unusable
 from studio.errors import BadFile, BadInput
+from studio.language import tr
 
 LOOKED_AT = 200
 """Rows that a preview tries."""
@@ -81,7 +82,10 @@ def _preview(table: Table, limit: int, task: str) -> Preview:
     if not first:
         raise no_rows(table)
     rejected = [row for row in first if isinstance(row, Rejected)]
-    notes = [*table.notes, *(f"Line {row.line} cannot be taken: {row.reason}." for row in rejected[:3])]
+    notes = [
+        *table.notes,
+        *(tr("Line {line} cannot be taken: {reason}.", line=row.line, reason=row.reason) for row in rejected[:3]),
+    ]
     shown = table.columns[:_CELLS_LIMIT]
     rows = tuple(tuple(_cell(row.values.get(name)) for name in shown) for row in first if isinstance(row, Row))
     guessed = guess_columns(table.columns, task)
@@ -108,7 +112,8 @@ def _trial(table: Table, project: Project | None, name: str, columns: Columns | 
         else:
             rejected += 1
             reasons.setdefault(found.reason, found.line)
-    told = tuple(f"Line {line}: {reason}" for reason, line in [*reasons.items()][:_REASONS])
+    found_out = [*reasons.items()][:_REASONS]
+    told = tuple(tr("Line {line}: {reason}", line=line, reason=reason) for reason, line in found_out)
     labeled = sum(draft.response is not None for draft in drafts)
     account = (len(drafts), labeled, rejected)
     return Trial(shape.name, shape.title, shape.parts, tuple(drafts[:_DRAFTS]), *account, told, chosen)

@@ -10,6 +10,7 @@ from pathlib import Path
 from studio.data.readers import open_rows
 from studio.data.rows import Rejected, as_text
 from studio.errors import BadFile
+from studio.language import tr
 
 COLUMNS = ("prompt", "input", "question", "instruction", "text")
 """Where prompts are looked for: the first of these that a file has."""
@@ -20,14 +21,18 @@ def read_prompts(path: Path, most: int) -> list[str]:
     table = open_rows(path)
     column = next((name for name in COLUMNS if name in table.columns), None)
     if column is None:
-        raise BadFile(f"{path.name} has no column 'prompt'; there are: {', '.join(table.columns) or 'none'}.")
+        told = {"file": path.name, "names": ", ".join(table.columns) or tr("none")}
+        raise BadFile(tr("{file} has no column 'prompt'; there are: {names}.", **told))
     prompts = []
     for row in table.rows():
         if isinstance(row, Rejected):
-            raise BadFile(f"Line {row.line} of {path.name} cannot be used: {row.reason}.")
+            unusable = tr(
+                "Line {line} of {file} cannot be used: {reason}.", line=row.line, file=path.name, reason=row.reason
+            )
+            raise BadFile(unusable)
         prompts.append(as_text(row.values.get(column)))
         if not prompts[-1].strip():
-            raise BadFile(f"Line {row.line} of {path.name} has an empty prompt.")
+            raise BadFile(tr("Line {line} of {file} has an empty prompt.", line=row.line, file=path.name))
         if len(prompts) > most:
-            raise BadFile(f"{path.name} has more than {most:,} prompts: split it.")
+            raise BadFile(tr("{file} has more than {most:,} prompts: split it.", file=path.name, most=most))
     return prompts

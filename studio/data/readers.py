@@ -17,23 +17,24 @@ from studio.data.jsonfiles import JsonLinesTable, JsonTable, looks_like_json_lin
 from studio.data.parquetfiles import ParquetTable
 from studio.data.rows import Rejected, Row, Table
 from studio.errors import BadFile
+from studio.language import mark, tr
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".zip")
 """File endings that can be imported; a .zip holds a folder that datasets wrote."""
 
 _OWN_MAGIC = {".parquet": b"PAR1", ".arrow": b"ARROW1", ".feather": b"ARROW1"}
 _MAGIC = {
-    b"PAR1": ("Parquet", "give it the ending .parquet"),
-    b"ARROW1": ("Arrow", "give it the ending .arrow"),
-    b"FEA1": ("a Feather file of before 2020", "save it anew as Arrow or Parquet"),
-    b"PK\x03\x04": ("a ZIP archive or a spreadsheet", "unpack it, or export it as CSV"),
-    b"\x1f\x8b": ("a gzip archive", "unpack it first"),
-    b"BZh": ("a bzip2 archive", "unpack it first"),
-    b"\xfd7zXZ": ("an xz archive", "unpack it first"),
-    b"\x28\xb5\x2f\xfd": ("a zstd archive", "unpack it first"),
-    b"%PDF": ("a PDF", "export its content as CSV or JSONL"),
-    b"SQLite format 3": ("an SQLite database", "export its rows as CSV"),
-    b"\xd0\xcf\x11\xe0": ("an old spreadsheet or document", "export it as CSV"),
+    b"PAR1": ("Parquet", mark("give it the ending .parquet")),
+    b"ARROW1": ("Arrow", mark("give it the ending .arrow")),
+    b"FEA1": (mark("a Feather file of before 2020"), mark("save it anew as Arrow or Parquet")),
+    b"PK\x03\x04": (mark("a ZIP archive or a spreadsheet"), mark("unpack it, or export it as CSV")),
+    b"\x1f\x8b": (mark("a gzip archive"), mark("unpack it first")),
+    b"BZh": (mark("a bzip2 archive"), mark("unpack it first")),
+    b"\xfd7zXZ": (mark("an xz archive"), mark("unpack it first")),
+    b"\x28\xb5\x2f\xfd": (mark("a zstd archive"), mark("unpack it first")),
+    b"%PDF": (mark("a PDF"), mark("export its content as CSV or JSONL")),
+    b"SQLite format 3": (mark("an SQLite database"), mark("export its rows as CSV")),
+    b"\xd0\xcf\x11\xe0": (mark("an old spreadsheet or document"), mark("export it as CSV")),
 }
 
 
@@ -55,14 +56,15 @@ def open_rows(path: Path) -> Table:
     if ending in (".csv", ".tsv"):
         return DelimitedTable(path)
     if ending == ".zip":
-        raise BadFile(f"{path.name} is no ZIP archive: choose a .zip of a folder that datasets wrote.")
+        advice = tr("{file} is no ZIP archive: choose a .zip of a folder that datasets wrote.", file=path.name)
+        raise BadFile(advice)
     if ending == ".parquet":
         return ParquetTable(path)
     if ending in (".arrow", ".feather"):
         return ArrowTable(path)
     if ending == ".json" and looks_like_json_lines(path):
         table = JsonLinesTable(path)
-        table.note("The file holds one object a line, so it was read as JSONL.")
+        table.note(tr("The file holds one object a line, so it was read as JSONL."))
         return table
     return JsonTable(path) if ending == ".json" else JsonLinesTable(path)
 
@@ -74,14 +76,15 @@ def read_rows(path: Path) -> Iterator[Row | Rejected]:
 
 def no_rows(table: Table) -> BadFile:
     """The error for a file in which there is nothing but, at most, a header."""
-    return BadFile(f"{table.path.name} has no rows.")
+    return BadFile(tr("{file} has no rows.", file=table.path.name))
 
 
 def no_columns(table: Table) -> BadFile:
     """The error for a file of which no row can be read, so that there are no columns; it tells why the first cannot."""
     first = next(iter(table.rows()), None)
     if isinstance(first, Rejected):
-        return BadFile(f"No row of {table.path.name} can be read (line {first.line}: {first.reason}).")
+        told = {"file": table.path.name, "line": first.line, "reason": first.reason}
+        return BadFile(tr("No row of {file} can be read (line {line}: {reason}).", **told))
     return no_rows(table)
 
 
@@ -107,21 +110,24 @@ def _is_dataset(path: Path) -> bool:
 
 def _refuse_unreadable(path: Path) -> None:
     if path.suffix.lower() not in ENDINGS:
-        raise BadFile(f"{path.name} cannot be imported: files ending in {', '.join(ENDINGS)} can.")
+        told = {"file": path.name, "endings": ", ".join(ENDINGS)}
+        raise BadFile(tr("{file} cannot be imported: files ending in {endings} can.", **told))
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise BadFile(f"{path.name} is a folder: choose a file in it, or a folder that datasets wrote.")
+            advice = tr("{file} is a folder: choose a file in it, or a folder that datasets wrote.", file=path.name)
+            raise BadFile(advice)
         if not stat.S_ISREG(status.st_mode):
-            raise BadFile(f"{path.name} is not a file.")
+            raise BadFile(tr("{file} is not a file.", file=path.name))
         with path.open("rb"):
             pass
     except FileNotFoundError:
-        raise BadFile(f"There is no file {path}.") from None
+        raise BadFile(tr("There is no file {path}.", path=path)) from None
     except (OSError, ValueError) as error:
-        raise BadFile(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+        why = getattr(error, "strerror", None) or error
+        raise BadFile(tr("{file} cannot be read: {why}.", file=path.name, why=why)) from None
     if status.st_size == 0:
-        raise BadFile(f"{path.name} is empty.")
+        raise BadFile(tr("{file} is empty.", file=path.name))
 
 
 def _refuse_foreign(path: Path, ending: str) -> None:
@@ -129,9 +135,12 @@ def _refuse_foreign(path: Path, ending: str) -> None:
         head = file.read(512)
     for magic, (what, remedy) in _MAGIC.items():
         if head.startswith(magic) and magic != _OWN_MAGIC.get(ending):
-            raise BadFile(f"{path.name} is not what its ending says but {what}: {remedy}.")
+            told = {"file": path.name, "what": tr(what), "remedy": tr(remedy)}
+            raise BadFile(tr("{file} is not what its ending says but {what}: {remedy}.", **told))
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:2]
     if ending in (".csv", ".tsv") and (start.startswith((b'{"', b"[{")) or start == b"{}"):
-        raise BadFile(f"{path.name} is not CSV but JSON: give it the ending .jsonl (one object a line) or .json.")
+        told = {"file": path.name}
+        raise BadFile(tr("{file} is not CSV but JSON: give it the ending .jsonl (one object a line) or .json.", **told))
     if ending in (".jsonl", ".ndjson") and start.startswith(b"["):
-        raise BadFile(f"{path.name} holds a JSON array, not one object a line: give it the ending .json.")
+        advice = tr("{file} holds a JSON array, not one object a line: give it the ending .json.", file=path.name)
+        raise BadFile(advice)

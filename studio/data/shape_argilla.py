@@ -13,7 +13,9 @@ from studio.data.rows import as_text
 from studio.data.shape_base import TEXTS, Bound, Kind, Look, Values, context_field, dialogue, input_field, pair_fields
 from studio.data.shape_doccano import given
 from studio.data.targets import Unusable
+from studio.language import mark, tr
 
+_TITLE = mark("an export of Argilla")
 _RESPONSES = ".responses"
 _OLD = ("annotation_agent", "prediction_agent", "multi_label", "event_timestamp")
 _BESIDE = ("id", "_server_id", "external_id", "metadata", "vectors", "status", "inserted_at", "updated_at")
@@ -37,7 +39,7 @@ def _seems(look: Look) -> bool:
 
 def _bind(look: Look) -> Bound:
     if not _seems(look) and not look.has("annotation"):
-        raise look.lacks("an export of Argilla", "the columns fields and responses, or text and annotation")
+        raise look.lacks(_TITLE, mark("the columns fields and responses, or text and annotation"))
     old = _old_questions(look)
     records = [record for row in look.rows if (record := _quietly(row, old)) is not None]
     names = list(dict.fromkeys(name for record in records for name in record.fields))
@@ -46,7 +48,7 @@ def _bind(look: Look) -> Bound:
     pair = pair_fields(names) or _ranked_pair(records, question) if look.task == "preference" else None
     asked = input_field([name for name in names if name not in (pair or ())], rows)
     if asked is None or (look.task == "preference" and pair is None):
-        raise look.lacks("an export of Argilla", "fields of text, and two answers where the task is a preference")
+        raise look.lacks(_TITLE, mark("fields of text, and two answers where the task is a preference"))
     fields = {"input": asked} | (dict(zip("ab", pair, strict=True)) if pair else {})
     if (context := context_field(name for name in names if name != asked)) is not None:
         fields["context"] = context
@@ -56,19 +58,20 @@ def _bind(look: Look) -> Bound:
         given_fields = {name: dialogue(record.fields.get(field)) for name, field in fields.items()}
         return {**values, **given_fields, "output": _answer(look, record.answers.get(question, ()), pair)}
 
-    titles = {"input": "Input", "a": "Answer A", "b": "Answer B", "context": "Context"}
-    parts = [(titles[name], f"field {field}") for name, field in fields.items()]
-    parts.append(("Answer", f"question '{question}', first submitted response" if question else "none in sight"))
+    titles = {"input": mark("Input"), "a": mark("Answer A"), "b": mark("Answer B"), "context": mark("Context")}
+    parts = [(titles[name], tr("field {name}", name=field)) for name, field in fields.items()]
+    where = tr("question '{name}', first submitted response", name=question) if question else tr("none in sight")
+    parts.append((mark("Answer"), where))
     return Bound(Columns(**{name: name for name in (*fields, "output")}), read, tuple(parts))
 
 
 def _record(values: Values, old: Sequence[str]) -> _Record:
     """A record of whichever version. Raises Unusable."""
     if as_text(values.get("status")).lower() == "discarded":
-        raise Unusable("it was discarded in Argilla")
+        raise Unusable(tr("it was discarded in Argilla"))
     if "fields" in values:
         if not isinstance(values["fields"], Mapping):
-            raise Unusable("its fields are no object")
+            raise Unusable(tr("its fields are no object"))
         return _Record(values["fields"], _of_record(values.get("responses")))
     if "annotation" in values and not old and not any(name.endswith(_RESPONSES) for name in values):
         return _of_version_1(values)
@@ -181,16 +184,16 @@ def _ranked_pair(records: Sequence[_Record], question: str) -> tuple[str, str] |
 
 def _answer(look: Look, values: Sequence[object], pair: tuple[str, str] | None) -> object:
     if len(values) > 1:
-        look.table.note("Some records have several responses: the first submitted one answers.")
+        look.table.note(tr("Some records have several responses: the first submitted one answers."))
     if not values:
         return None
     value = values[0]
     if _is_ranking(value) and isinstance(value, list):
         if look.task == "preference" and pair:
             return _preferred(value, pair)
-        raise Unusable("its answer is a ranking, which only a preference takes")
+        raise Unusable(tr("its answer is a ranking, which only a preference takes"))
     if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
-        raise Unusable("it marks spans of the text, which no task here takes")
+        raise Unusable(tr("it marks spans of the text, which no task here takes"))
     if look.task == "preference" and pair and isinstance(value, str):
         sides = {_same(pair[0]): "A", _same(pair[1]): "B"}
         return sides.get(_same(value), value)
@@ -200,13 +203,13 @@ def _answer(look: Look, values: Sequence[object], pair: tuple[str, str] | None) 
 def _preferred(ranking: Sequence[Mapping[str, object]], pair: tuple[str, str]) -> str:
     """A, B or tie of a ranking of two. Raises Unusable."""
     if len(ranking) != 2 or not all(isinstance(item.get("rank"), int) for item in ranking):
-        raise Unusable("its ranking is not one of two answers")
+        raise Unusable(tr("its ranking is not one of two answers"))
     ranks = {_same(as_text(item.get("value"))): int(str(item["rank"])) for item in ranking}
     names = [_same(name) for name in pair]
     if {*ranks} != {*names}:
         names = sorted(ranks)  # names of its own, as in "response-1": in the order of their numbers
     if len(names) != 2:
-        raise Unusable("its ranking is not one of two answers")
+        raise Unusable(tr("its ranking is not one of two answers"))
     first, second = (ranks[name] for name in names)
     return "tie" if first == second else "A" if first < second else "B"
 

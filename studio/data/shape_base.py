@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from studio.data.columns import CONTEXTS, PAIRS, PROMPTS, Columns
 from studio.data.rows import Table, as_text
 from studio.errors import BadInput
+from studio.language import tr
 
 Values = Mapping[str, object]
 Unfold = Callable[[Values], Values]
@@ -56,9 +57,10 @@ class Look:
         return [row[column] for row in self.rows if column in row and row[column] is not None] if column else []
 
     def lacks(self, title: str, needs: str) -> BadInput:
-        """The error for a shape that was named and that the table does not have."""
-        there = ", ".join(self.table.columns)
-        return BadInput(f"{self.table.path.name} is not laid out as {title}: it needs {needs}; there are: {there}.")
+        """The error for a shape that was named and that the table does not have; `title` and `needs` are marked."""
+        told = {"file": self.table.path.name, "shape": tr(title), "needs": tr(needs)}
+        told["there"] = ", ".join(self.table.columns)
+        return BadInput(tr("{file} is not laid out as {shape}: it needs {needs}; there are: {there}.", **told))
 
 
 @dataclass(frozen=True)

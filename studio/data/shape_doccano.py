@@ -8,6 +8,7 @@ from studio.data.columns import Columns
 from studio.data.rows import as_text
 from studio.data.shape_base import TEXTS, Bound, Kind, Look, Values
 from studio.data.targets import Unusable
+from studio.language import mark, tr
 
 _TEXT = ("text", "data")
 _LABEL = ("label", "labels", "annotations", "entities")
@@ -26,14 +27,18 @@ def _seems(look: Look) -> bool:
 def _bind(look: Look) -> Bound:
     text, label = look.first(*_TEXT), look.first(*_LABEL)
     if text is None or label is None or look.task == "preference":
-        raise look.lacks("doccano's JSONL", "the columns text and label, and a task that is no preference")
+        needs = mark("the columns text and label, and a task that is no preference")
+        raise look.lacks(mark("doccano's JSONL"), needs)
 
     def read(values: Values) -> Values:
         found = [_name(item) for item in _listed(values.get(label))]
         return {**values, "text": values.get(text), "label": given(look, found)}
 
-    words = "its first text" if look.task in TEXTS else "its labels"
-    return Bound(Columns("text", "label"), read, (("Input", f"column {text}"), ("Answer", f"column {label}, {words}")))
+    answer = tr("column {name}, its labels", name=label)
+    if look.task in TEXTS:
+        answer = tr("column {name}, its first text", name=label)
+    parts = ((mark("Input"), tr("column {name}", name=text)), (mark("Answer"), answer))
+    return Bound(Columns("text", "label"), read, parts)
 
 
 def given(look: Look, found: Sequence[object]) -> object:
@@ -41,9 +46,9 @@ def given(look: Look, found: Sequence[object]) -> object:
     if look.task == "multi-label":
         return list(found)
     if len(found) > 1 and look.task in TEXTS:
-        look.table.note("Where a row has several answers, the first one is taken.")
+        look.table.note(tr("Where a row has several answers, the first one is taken."))
     elif len(found) > 1:
-        raise Unusable(f"it has {len(found):,} labels, and this project takes one")
+        raise Unusable(tr("it has {count:,} labels, and this project takes one", count=len(found)))
     return found[0] if found else None
 
 
@@ -59,7 +64,7 @@ def _name(item: object) -> object:
     if isinstance(item, dict) and "start_offset" not in item and "label" in item:
         return item["label"]
     if isinstance(item, (list, tuple, dict)):
-        raise Unusable("it marks spans of the text, which no task here takes")
+        raise Unusable(tr("it marks spans of the text, which no task here takes"))
     return item
 
 

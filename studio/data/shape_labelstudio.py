@@ -23,7 +23,9 @@ from studio.data.shape_base import (
 )
 from studio.data.shape_doccano import given
 from studio.data.targets import Unusable
+from studio.language import mark, tr
 
+_TITLE = mark("Label Studio's JSON")
 _FITTING = {
     "classification": ("choices", "taxonomy", "rating"),
     "multi-label": ("choices", "taxonomy"),
@@ -55,23 +57,26 @@ def _bind(look: Look) -> Bound:
         return _bind_tasks(look)
     if look.has("id") and look.first("annotator", "annotation_id"):
         return _bind_min(look)
-    raise look.lacks("Label Studio's JSON", "the columns data and annotations")
+    raise look.lacks(_TITLE, mark("the columns data and annotations"))
 
 
 def _bind_tasks(look: Look) -> Bound:
     data: list[Values] = [found for row in look.rows if isinstance(found := row.get("data"), dict)]
     columns, fields, parts = _fields_of(look, [name for row in data for name in row], data)
     control = _control(look)
-    what = f"the {control.kind} of '{control.name}', first completed annotation" if control.name else "none in sight"
+    what = tr("none in sight")
+    if control.name:
+        told = {"kind": control.kind, "name": control.name}
+        what = tr("the {kind} of '{name}', first completed annotation", **told)
 
     def read(values: Values) -> Values:
         found = values.get("data")
         if not isinstance(found, Mapping):
-            raise Unusable("its data is no object")
+            raise Unusable(tr("its data is no object"))
         results = _results(look, values)
         return {**values, **_taken(found, fields), "output": _answer(look, results, control)}
 
-    return Bound(columns, read, (*parts, ("Answer", what)))
+    return Bound(columns, read, (*parts, (mark("Answer"), what)))
 
 
 def _bind_min(look: Look) -> Bound:
@@ -87,7 +92,8 @@ def _bind_min(look: Look) -> Bound:
             return {**values, **_taken(values, fields), "output": found[0] if found else None}
         return {**values, **_taken(values, fields), "output": given(look, found)}
 
-    return Bound(columns, read, (*parts, ("Answer", f"column {answer}" if answer else "none in sight")))
+    where = tr("column {name}", name=answer) if answer else tr("none in sight")
+    return Bound(columns, read, (*parts, (mark("Answer"), where)))
 
 
 def _fields_of(
@@ -97,17 +103,18 @@ def _fields_of(
     unique = list(dict.fromkeys(names))
     pair = pair_fields(unique) if look.task == "preference" else None
     if look.task == "preference" and pair is None:
-        raise look.lacks("a preference in Label Studio", "two answers in its data, as in answer1 and answer2")
+        needs = mark("two answers in its data, as in answer1 and answer2")
+        raise look.lacks(mark("a preference in Label Studio"), needs)
     asked = input_field([name for name in unique if name not in (pair or ())], rows)
     if asked is None:
-        raise look.lacks("Label Studio's JSON", "a text in its data")
+        raise look.lacks(_TITLE, mark("a text in its data"))
     fields = {"input": asked}
     if pair:
         fields |= {"a": pair[0], "b": pair[1]}
     if (context := context_field(name for name in unique if name != asked)) is not None:
         fields["context"] = context
     columns = Columns(**{name: name for name in (*fields, "output")})
-    titles = {"input": "Input", "a": "Answer A", "b": "Answer B", "context": "Context"}
+    titles = {"input": mark("Input"), "a": mark("Answer A"), "b": mark("Answer B"), "context": mark("Context")}
     return columns, fields, tuple((titles[name], field) for name, field in fields.items())
 
 
@@ -143,7 +150,7 @@ def _completed(row: Values) -> list[list[Mapping[str, object]]]:
 def _results(look: Look, values: Values) -> list[Mapping[str, object]]:
     done = _completed(values)
     if len(done) > 1:
-        look.table.note("Some tasks have several annotations: the first completed one answers.")
+        look.table.note(tr("Some tasks have several annotations: the first completed one answers."))
     return done[0] if done else []
 
 
@@ -151,7 +158,7 @@ def _answer(look: Look, results: Sequence[Mapping[str, object]], control: _Contr
     values = [item.get("value") for item in results if as_text(item.get("from_name")) == control.name]
     found = [one for value in values for one in _values(value)]
     if not found and results and all(_marks(item.get("value")) for item in results):
-        raise Unusable("it marks spans or regions, which no task here takes")
+        raise Unusable(tr("it marks spans or regions, which no task here takes"))
     if control.kind == "textarea":
         return "\n".join(map(as_text, found)) or None
     if look.task == "preference":
@@ -166,7 +173,7 @@ def _values(value: object) -> list[object]:
             if name in value and not _marks(value):
                 return _values(value[name])
         if _marks(value):
-            raise Unusable("it marks spans or regions, which no task here takes")
+            raise Unusable(tr("it marks spans or regions, which no task here takes"))
         return []
     if isinstance(value, (list, tuple)):
         found = []

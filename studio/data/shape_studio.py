@@ -13,6 +13,7 @@ from studio.data.rows import as_text
 from studio.data.safecells import MADE_SAFE
 from studio.data.shape_base import Bound, Kind, Look, Values
 from studio.data.targets import Unusable
+from studio.language import mark, tr
 
 
 def _seems(look: Look) -> bool:
@@ -22,7 +23,8 @@ def _seems(look: Look) -> bool:
 
 def _bind(look: Look) -> Bound:
     if not _seems(look):
-        raise look.lacks("our CSV", f"the columns input, output and {MADE_SAFE}")
+        needs = tr("the columns input, output and {column}", column=MADE_SAFE)
+        raise look.lacks(mark("our CSV"), needs)
     beside = {name: name for name in ("context", "group", "tools") if look.has(name)}
     if look.task != "preference":
         labels = "labels" if look.task == "multi-label" and look.has("labels") else None
@@ -52,9 +54,9 @@ def _turns(values: Values) -> tuple[list[object], bool]:
         try:
             found = json.loads(packed)
         except (ValueError, RecursionError):
-            raise Unusable("its messages are not JSON") from None
+            raise Unusable(tr("its messages are not JSON")) from None
         if not isinstance(found, list):
-            raise Unusable("it has no list of messages")
+            raise Unusable(tr("it has no list of messages"))
         return found, True
     # With the context in front, as in the messages that every other file has; it is taken out again there.
     asked = as_text(values.get("input"))

@@ -16,8 +16,11 @@ from studio.data.shape_base import Bound, Kind, Look, Values
 from studio.data.targets import Unusable
 from studio.data.turns import MESSAGES
 from studio.errors import BadInput
+from studio.language import mark, tr
 
 _TEXT = ("text", "sentence", "input", "document", "review", "content", "utterance")
+_PREFERENCE = mark("a preference")
+_BETTER = mark("Better answer")
 _RATINGS = ("rating", "score", "stars", "grade")
 _COMPLETIONS = ("completion", "response")
 _SPEAKERS = {"human": "user", "assistant": "assistant"}
@@ -27,16 +30,17 @@ def columns_of(look: Look) -> Bound:
     """The columns that the names tell. Raises BadInput where none does."""
     chosen = guess_columns(look.table.columns, look.task)
     if chosen is None:
-        wanted = "are the two answers" if look.task == "preference" else "is the input"
-        names = ", ".join(look.table.columns)
-        raise BadInput(f"Say which column of {look.table.path.name} {wanted}; there are: {names}.")
+        told = {"file": look.table.path.name, "names": ", ".join(look.table.columns)}
+        if look.task == "preference":
+            raise BadInput(tr("Say which column of {file} are the two answers; there are: {names}.", **told))
+        raise BadInput(tr("Say which column of {file} is the input; there are: {names}.", **told))
     return Bound(chosen)
 
 
 def _prompt_completion(look: Look) -> Bound:
     prompt, completion = look.first("prompt"), look.first(*_COMPLETIONS)
     if prompt is None or completion is None or look.task == "preference":
-        raise look.lacks("prompt and completion", "the columns prompt and completion")
+        raise look.lacks(mark("prompt and completion"), mark("the columns prompt and completion"))
     columns = _aside(look, Columns(prompt, completion))
     if not any(isinstance(value, list) for value in look.values(completion)):
         return Bound(columns)
@@ -54,7 +58,7 @@ def _alpaca(look: Look) -> Bound:
     if look.task == "multi-label":
         said = look.first("labels") or said
     if asked is None or said is None or look.task == "preference":
-        raise look.lacks("Alpaca", "the columns instruction, input and output")
+        raise look.lacks("Alpaca", mark("the columns instruction, input and output"))
     columns = _aside(look, Columns(asked, said, given))
     system, history = look.first("system"), look.first("history")
     if system is None and history is None:
@@ -71,7 +75,7 @@ def _alpaca(look: Look) -> Bound:
         question = f"{context}\n\n{question}" if context else question
         return {**values, asked: [*turns, {"role": "user", "content": question}]}
 
-    return Bound(columns, read, (("System", f"column {system}"),) if system else ())
+    return Bound(columns, read, ((mark("System"), tr("column {name}", name=system)),) if system else ())
 
 
 def _history(cell: object) -> list[dict[str, str]]:
@@ -80,21 +84,21 @@ def _history(cell: object) -> list[dict[str, str]]:
         try:
             cell = json.loads(cell) if cell.strip() else None
         except (ValueError, RecursionError):
-            raise Unusable("its history is not JSON") from None
+            raise Unusable(tr("its history is not JSON")) from None
     turns = []
     for item in cell if isinstance(cell, list) else ():
         if not isinstance(item, (list, tuple)) or len(item) != 2:
-            raise Unusable("its history is no list of questions with their answers")
+            raise Unusable(tr("its history is no list of questions with their answers"))
         turns += [{"role": "user", "content": as_text(item[0])}, {"role": "assistant", "content": as_text(item[1])}]
     return turns
 
 
 def _sharegpt(look: Look) -> Bound:
-    return _talk(look, "ShareGPT", "a column conversations (or messages) of objects with from and value")
+    return _talk(look, "ShareGPT", mark("a column conversations (or messages) of objects with from and value"))
 
 
 def _messages(look: Look) -> Bound:
-    return _talk(look, "messages", "a column messages of objects with role and content")
+    return _talk(look, mark("messages"), mark("a column messages of objects with role and content"))
 
 
 def _talk(look: Look, title: str, needs: str) -> Bound:
@@ -116,7 +120,7 @@ def _talk(look: Look, title: str, needs: str) -> Bound:
             return values
         return {**values, talk: [{"role": "system", "content": own}, *turns]}
 
-    return Bound(columns, read, (("System", f"column {system}"),))
+    return Bound(columns, read, ((mark("System"), tr("column {name}", name=system)),))
 
 
 def _preference(look: Look) -> Bound:
@@ -124,14 +128,14 @@ def _preference(look: Look) -> Bound:
         return _openai_preference(look)
     chosen, rejected = look.first("chosen"), look.first("rejected")
     if look.task != "preference" and not (chosen and rejected):
-        raise look.lacks("a preference", "the columns prompt, chosen and rejected")
+        raise look.lacks(_PREFERENCE, mark("the columns prompt, chosen and rejected"))
     if chosen and rejected and any(_transcript(value) for value in look.values(chosen)):
         return _transcripts(look, chosen, rejected)
     if chosen and look.task != "preference" and any(isinstance(cell, (list, dict)) for cell in look.values(chosen)):
         return _chosen(look, chosen)
     columns = guess_columns(look.table.columns, look.task)
     if columns is None:
-        raise look.lacks("a preference", "the columns prompt, chosen and rejected, or prompt, a, b and choice")
+        raise look.lacks(_PREFERENCE, mark("the columns prompt, chosen and rejected, or prompt, a, b and choice"))
     columns = _aside(look, columns)
     sides = [name for name in (columns.a, columns.b) if name]
     if not any(isinstance(value, dict) for name in sides for value in look.values(name)):
@@ -154,7 +158,8 @@ def _chosen(look: Look, chosen: str) -> Bound:
         whole = said if opens in ("system", "user", "human") else [*before, *said]
         return {**values, "messages": whole}
 
-    parts = (("Prompt", f"column {asked}" if asked else "all turns but the last"), ("Answer", f"column {chosen}"))
+    prompt = tr("column {name}", name=asked) if asked else tr("all turns but the last")
+    parts = ((mark("Prompt"), prompt), (mark("Answer"), tr("column {name}", name=chosen)))
     return Bound(_aside(look, Columns("messages")), read, parts)
 
 
@@ -167,7 +172,7 @@ def _openai_preference(look: Look) -> Bound:
     def read(values: Values) -> Values:
         asked = values.get("input")
         if not isinstance(asked, dict) or not isinstance(asked.get("messages"), list):
-            raise Unusable("its input has no list of messages")
+            raise Unusable(tr("its input has no list of messages"))
         chosen, rejected = values.get("preferred_output"), values.get("non_preferred_output")
         if look.task != "preference":
             turns = [*asked["messages"], *(chosen if isinstance(chosen, list) else ())]
@@ -177,7 +182,8 @@ def _openai_preference(look: Look) -> Bound:
 
     sides = {"a": "chosen", "b": "rejected"} if look.task == "preference" else {}
     columns = _aside(look, Columns("messages", tools="tools", **sides))
-    parts = (("Prompt", "input.messages"), ("Better answer", "preferred_output"), ("Other", "non_preferred_output"))
+    better, other = (_BETTER, "preferred_output"), (mark("Other"), "non_preferred_output")
+    parts = ((mark("Prompt"), "input.messages"), better, other)
     return Bound(columns, read, parts)
 
 
@@ -185,11 +191,12 @@ def _transcripts(look: Look, chosen: str, rejected: str) -> Bound:
     def read(values: Values) -> Values:
         better, other = (_transcript(values.get(name)) for name in (chosen, rejected))
         if better is None or other is None:
-            raise Unusable("it is no transcript of Human: and Assistant: turns")
+            raise Unusable(tr("it is no transcript of Human: and Assistant: turns"))
         return {**values, "messages": better, "chosen": better[-1:], "rejected": other[-1:]}
 
     sides = {"a": "chosen", "b": "rejected"} if look.task == "preference" else {}
-    parts = (("Prompt", "the turns before the last"), ("Better answer", f"column {chosen}, its last turn"))
+    better = (_BETTER, tr("column {name}, its last turn", name=chosen))
+    parts = ((mark("Prompt"), tr("the turns before the last")), better)
     return Bound(_aside(look, Columns("messages", **sides)), read, parts)
 
 
@@ -206,7 +213,7 @@ def _text_label(look: Look) -> Bound:
     ratings = _RATINGS if look.task == "rating" else ()
     text, label = look.first(*_TEXT), look.first(*ratings, *LABELS, *_RATINGS)
     if text is None or label is None or look.task == "preference":
-        raise look.lacks("text and label", "the columns text and label")
+        raise look.lacks(mark("text and label"), mark("the columns text and label"))
     guessed = guess_columns(look.table.columns, look.task)
     if (
         guessed is not None
@@ -233,7 +240,7 @@ def _loaded(cell: object) -> object:
     try:
         return json.loads(cell)
     except (ValueError, RecursionError):
-        raise Unusable("its messages are not JSON") from None
+        raise Unusable(tr("its messages are not JSON")) from None
 
 
 def _keys(look: Look, column: str | None) -> set[str]:
@@ -291,12 +298,12 @@ def _seems_label(look: Look) -> bool:
     return guessed is not None and guessed.output is not None and guessed.output.strip().lower() in names
 
 
-COLUMNS = Kind("columns", "Columns", lambda look: True, columns_of)
+COLUMNS = Kind("columns", mark("Columns"), lambda look: True, columns_of)
 TABLE_KINDS = (
-    Kind("preference", "Preference", _seems_preference, _preference),
+    Kind("preference", mark("Preference"), _seems_preference, _preference),
     Kind("sharegpt", "ShareGPT", lambda look: _seems_talk(look, "from"), _sharegpt),
-    Kind("messages", "Messages", lambda look: _seems_talk(look, "role"), _messages),
+    Kind("messages", mark("Messages"), lambda look: _seems_talk(look, "role"), _messages),
     Kind("alpaca", "Alpaca", _seems_alpaca, _alpaca),
-    Kind("prompt-completion", "Prompt and completion", _seems_prompt, _prompt_completion),
-    Kind("text-label", "Text and label", _seems_label, _text_label),
+    Kind("prompt-completion", mark("Prompt and completion"), _seems_prompt, _prompt_completion),
+    Kind("text-label", mark("Text and label"), _seems_label, _text_label),
 )

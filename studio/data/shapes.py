@@ -21,6 +21,7 @@ from studio.data.shape_labelstudio import LABEL_STUDIO
 from studio.data.shape_studio import STUDIO_CSV
 from studio.data.shape_tables import COLUMNS, TABLE_KINDS
 from studio.errors import BadInput
+from studio.language import mark, tr
 
 _LOOK_ROWS = 100
 _KINDS = (STUDIO_CSV, LABEL_STUDIO, ARGILLA, DOCCANO, *TABLE_KINDS, COLUMNS)
@@ -36,8 +37,9 @@ SHAPES: dict[str, str] = {
 """What a person can name, and how a menu calls it."""
 
 _TITLES = {
-    **{"input": "Input", "output": "Answer", "context": "Context", "a": "Answer A", "b": "Answer B"},
-    **{"margin": "Margin", "reason": "Reason", "priority": "Priority", "group": "Group", "tools": "Tools"},
+    **{"input": mark("Input"), "output": mark("Answer"), "context": mark("Context")},
+    **{"a": mark("Answer A"), "b": mark("Answer B"), "margin": mark("Margin"), "reason": mark("Reason")},
+    **{"priority": mark("Priority"), "group": mark("Group"), "tools": mark("Tools")},
 }
 
 
@@ -61,7 +63,8 @@ def find_shape(name: str) -> str:
     """The name of a shape as it was typed, made exact. Raises BadInput."""
     found = name.strip().lower().replace("_", "-").replace(" ", "-")
     if found not in SHAPES:
-        raise BadInput(f"There is no shape '{name[:40]}': choose one of {', '.join(SHAPES)}.")
+        told = {"name": name[:40], "names": ", ".join(SHAPES)}
+        raise BadInput(tr("There is no shape '{name}': choose one of {names}.", **told))
     return found
 
 
@@ -120,14 +123,14 @@ def _detected(look: Look) -> Kind:
 
 
 def _check(table: Table, chosen: Columns, task: str) -> None:
-    names = ", ".join(table.columns)
+    told = {"file": table.path.name, "names": ", ".join(table.columns)}
     if task == "preference" and (chosen.a is None or chosen.b is None):
-        raise BadInput(f"Say which columns of {table.path.name} are answer A and answer B; there are: {names}.")
+        raise BadInput(tr("Say which columns of {file} are answer A and answer B; there are: {names}.", **told))
     for field, name in chosen.named.items():
         known = name in table.columns or name.split(".")[0] in table.columns
         # JSON rows may have keys that the first rows lack, so only tables with a header can be sure
         if not known and (field == "input" or table.format not in ("JSON", "JSONL")):
-            raise BadInput(f"{table.path.name} has no column '{name}'; there are: {names}.")
+            raise BadInput(tr("{file} has no column '{name}'; there are: {names}.", name=name, **told))
 
 
 def _with_class_names(table: Table, bound: Bound) -> Bound:
@@ -190,10 +193,10 @@ def _parts(bound: Bound) -> tuple[tuple[str, str], ...]:
     told = {title for title, _ in bound.parts}
     unfolded = bound.read is not None and bound.parts
     plain = [
-        (_TITLES[field], f"column {name}")
+        (_TITLES[field], tr("column {name}", name=name))
         for field, name in bound.columns.named.items()
         if _TITLES[field] not in told and not (unfolded and field in ("input", "output", "a", "b"))
     ]
     if bound.columns.output is None and "Answer" not in told and bound.columns.a is None:
-        plain.append(("Answer", "the last turn, if it is the assistant's"))
+        plain.append(("Answer", tr("the last turn, if it is the assistant's")))
     return (*bound.parts, *plain)

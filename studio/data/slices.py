@@ -21,12 +21,15 @@ from storage.records import Project, Run
 from studio.contract.held_out import HELD_OUT_FILE
 from studio.contract.terms import Terms, parse_terms
 from studio.errors import BadSpec
+from studio.language import mark
 from studio.settings import Workspace
 
 LEAST_ROWS = 5
 _KEPT_FILE = "slices.json"
 _SURE = 0.95
 _LETTERS = 24
+_EVERY = mark("All held-out rows")
+_NONE = mark("none of these")
 Memberships = dict[str, list[frozenset[str]]]
 
 
@@ -68,8 +71,8 @@ def slices(base: Sequence[float], tuned: Sequence[float], members: Memberships) 
         made = [one for name in names if (one := _slice(kind, name, base, tuned, groups)).rows >= LEAST_ROWS]
         if len(made) > 1:
             found += sorted(made, key=lambda one: -one.tuned_loss)
-    everything = [frozenset(["All held-out rows"])] * len(base)
-    return (_slice("", "All held-out rows", base, tuned, everything), *found) if found else ()
+    everything = [frozenset([_EVERY])] * len(base)
+    return (_slice("", _EVERY, base, tuned, everything), *found) if found else ()
 
 
 def _slice(
@@ -130,7 +133,7 @@ def identity_groups(texts: Sequence[str], terms: Terms) -> Memberships:
     either = "|".join(re.escape(word) for word in sorted(groups_of, key=len, reverse=True))
     finder = re.compile(rf"(?<![\w-])(?:{either})(?![\w-])" if either else r"(?!)")
     named = [{key for word in finder.findall(text.casefold()) for key in groups_of[word]} for text in texts]
-    none = frozenset(["none of these"])
+    none = frozenset([_NONE])
     return {
         kind: [frozenset(group for one, group in keys if one == kind) or none for keys in named]
         for kind in dict.fromkeys(kind for kind, _ in terms.groups)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from studio.contract.answers import trained_by_default, with_flags
 from studio.contract.chat import Message
 from studio.data.splits import SPLITS
 from studio.errors import BadFile, BadInput, NotFound
+from studio.language import tr
 from studio.settings import Workspace
 
 MANIFEST = "manifest.json"
@@ -109,9 +110,9 @@ def read_manifest(workspace: Workspace, snapshot_id: str) -> dict[str, Any]:
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise _damaged(snapshot_id, f"its {MANIFEST} cannot be read") from None
+        raise _damaged(snapshot_id, tr("its {file} cannot be read", file=MANIFEST)) from None
     if not isinstance(found, dict):
-        raise _damaged(snapshot_id, f"its {MANIFEST} cannot be read")
+        raise _damaged(snapshot_id, tr("its {file} cannot be read", file=MANIFEST))
     return found
 
 
@@ -137,10 +138,9 @@ def verify(workspace: Workspace, snapshot_id: str, on_rows: Callable[[int], obje
     digest = content_hash(rows())
     stated = manifest.get("rows")
     if isinstance(stated, dict) and any(stated.get(split) != count for split, count in counts.items()):
-        told = ", ".join(f"{counts[split]:,} of {stated.get(split)} in {split}" for split in SPLITS)
-        raise _damaged(snapshot_id, f"rows are missing or too many ({told})")
+        raise _damaged(snapshot_id, tr("rows are missing or too many ({told})", told=_counted(counts, stated)))
     if digest != manifest.get("hash") or not digest.startswith(snapshot_id):
-        raise _damaged(snapshot_id, "its content is not what it was named by")
+        raise _damaged(snapshot_id, tr("its content is not what it was named by"))
     return counts
 
 
@@ -155,7 +155,8 @@ def checked_lines(batch: pa.RecordBatch, snapshot_id: str, split: str) -> list[b
     try:
         return canonical_lines(batch)
     except (ValueError, TypeError, KeyError, AttributeError, pa.ArrowException):
-        raise _damaged(snapshot_id, f"{split}.parquet has rows that are no conversations") from None
+        why = tr("{file} has rows that are no conversations", file=f"{split}.parquet")
+        raise _damaged(snapshot_id, why) from None
 
 
 def read_batches(workspace: Workspace, snapshot_id: str, split: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -166,9 +167,9 @@ def read_batches(workspace: Workspace, snapshot_id: str, split: str, columns: li
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(batch_size=4 * GROUP_ROWS, columns=columns)
     except FileNotFoundError:
-        raise _damaged(snapshot_id, f"{path.name} is missing") from None
+        raise _damaged(snapshot_id, tr("{file} is missing", file=path.name)) from None
     except (OSError, pa.ArrowException):
-        raise _damaged(snapshot_id, f"{path.name} cannot be read") from None
+        raise _damaged(snapshot_id, tr("{file} cannot be read", file=path.name)) from None
 
 
 def canonical_lines(batch: pa.RecordBatch) -> list[bytes]:
@@ -257,7 +258,7 @@ def snapshot_folder(workspace: Workspace, snapshot_id: str) -> Path:
     """Where a snapshot lies. Raises NotFound for what is no id or not there."""
     folder = workspace.snapshots / snapshot_id
     if not re.fullmatch(r"[0-9a-f]{16}", snapshot_id) or not folder.is_dir():
-        raise NotFound(f"There is no snapshot '{snapshot_id[:64]}' in this workspace.")
+        raise NotFound(tr("There is no snapshot '{id}' in this workspace.", id=snapshot_id[:64]))
     return folder
 
 
@@ -323,7 +324,7 @@ def _to_arrow(lines: list[bytes], sources: pa.Table) -> pa.Table:
 
 def _split_file(workspace: Workspace, snapshot_id: str, split: str) -> Path:
     if split not in SPLITS:
-        raise BadInput(f"There is no split '{split}'; there are: {', '.join(SPLITS)}.")
+        raise BadInput(tr("There is no split '{split}'; there are: {splits}.", split=split, splits=", ".join(SPLITS)))
     return snapshot_folder(workspace, snapshot_id) / f"{split}.parquet"
 
 
@@ -331,12 +332,24 @@ def _readable(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowException):
-        raise _damaged(path.parent.name, f"{path.name} cannot be read") from None
+        raise _damaged(path.parent.name, tr("{file} cannot be read", file=path.name)) from None
 
 
 def _damaged(snapshot_id: str, what: str) -> BadFile:
     return BadFile(
-        f"Snapshot {snapshot_id} is damaged, {what}: freeze the project again, or put the folder back from a backup."
+        tr(
+            "Snapshot {id} is damaged, {what}: freeze the project again, or put the folder back from a backup.",
+            id=snapshot_id,
+            what=what,
+        )
+    )
+
+
+def _counted(counts: Mapping[str, int], stated: Mapping[str, Any]) -> str:
+    """How many rows there are of those that a manifest states, split by split."""
+    return ", ".join(
+        tr("{rows:,} of {stated} in {split}", rows=counts[split], stated=stated.get(split), split=tr(split))
+        for split in SPLITS
     )
 
 

@@ -42,6 +42,7 @@ from studio.data.snapshot_files import (
 )
 from studio.data.splits import SPLITS, assign_splits, check_fractions, joined, majority
 from studio.errors import BadFile, BadInput, Cancelled
+from studio.language import mark, tr, trn
 from studio.settings import Workspace
 
 __all__ = [
@@ -60,7 +61,7 @@ __all__ = [
 Progress = Callable[[float, str], bool]
 """Told how far it is (0 to 1) and in words; says whether to go on."""
 
-_ALL_HELD = (
+_ALL_HELD = mark(
     "All accepted pairs were tested on before, or are votes on held-out prompts, so nothing is left to train on: label "
     "or vote on some more."
 )
@@ -124,15 +125,16 @@ def freeze(
     """
     check_fractions(validation, test)
     if group_by not in GROUPINGS:
-        raise BadInput(f"There is no grouping '{group_by}'; there are: {', '.join(GROUPINGS)}.")
+        told = {"name": group_by, "names": ", ".join(GROUPINGS)}
+        raise BadInput(tr("There is no grouping '{name}'; there are: {names}.", **told))
     project, tell = get_project(db, project_id), _teller(on_progress)
     hold_out_compared(db, project_id)
     with _nameless_files(workspace) as files:
         found = gather(db, project, files, group_by, tell)
         _check_any(project, found)
-        tell(0.52, "Splitting")
+        tell(0.52, tr("Splitting"))
         plan = _plan(found, validation, test, seed, stratify)
-        tell(0.6, "Naming the content")
+        tell(0.6, tr("Naming the content"))
         full_hash = content_hash((split, found.line(row)) for split in SPLITS for row in plan.of(split).tolist())
         manifest = {
             **{"id": full_hash[:16], "hash": full_hash, "schema": SCHEMA_VERSION, "project": project.name},
@@ -175,8 +177,12 @@ def _teller(on_progress: Progress | None) -> _Tell:
 
 def _check_any(project: Project, found: Gathered) -> None:
     if not found.digests:
-        told = f"only {found.ties} ties, which prefer nothing" if found.ties else "no accepted pairs yet"
-        raise BadInput(f"'{project.name}' has {told}: label or import some, then freeze.")
+        told = {"project": project.name, "ties": found.ties}
+        if found.ties:
+            raise BadInput(
+                tr("'{project}' has only {ties} ties, which prefer nothing: label or import some, then freeze.", **told)
+            )
+        raise BadInput(tr("'{project}' has no accepted pairs yet: label or import some, then freeze.", **told))
 
 
 def _plan(found: Gathered, validation: float, test: float, seed: int, stratify: bool) -> _Plan:
@@ -258,7 +264,8 @@ def _write(
     target = workspace.snapshots / snapshot_id
     if target.exists():
         try:
-            verify(workspace, snapshot_id, lambda read: tell(0.6 + 0.4 * read / total, "Checking the one there is"))
+            checking = tr("Checking the one there is")
+            verify(workspace, snapshot_id, lambda read: tell(0.6 + 0.4 * read / total, checking))
             return
         except BadFile:
             target.rename(target.with_name(f".{snapshot_id}.damaged-{os.urandom(4).hex()}"))
@@ -271,13 +278,13 @@ def _write(
             part = rows[at : at + GROUP_ROWS]
             yield [found.line(row) for row in part.tolist()], sources.take(pa.array(part))
             done += len(part)
-            tell(0.65 + 0.3 * done / total, f"Writing: {done:,} of {total:,} rows")
+            tell(0.65 + 0.3 * done / total, tr("Writing: {done:,} of {total:,} rows", done=done, total=total))
 
     with whole_folder(target) as folder:
         for split in SPLITS:
             write_split(folder / f"{split}.parquet", batches(split))
         write_manifest(folder, manifest)
-        tell(0.96, "Noting what is in it")
+        tell(0.96, tr("Noting what is in it"))
     sync_folder(workspace.root)
 
 
@@ -294,14 +301,28 @@ def _notes(found: Gathered, plan: _Plan, test: float) -> tuple[str, ...]:
     counts, total = plan.counts(), len(plan.rows)
     notes = []
     if found.ties:
-        ties = f"{found.ties:,} ties were" if found.ties > 1 else "1 tie was"
-        notes.append(f"{ties} left out: a tie prefers neither answer.")
+        notes.append(
+            trn(
+                "{count:,} tie was left out: a tie prefers neither answer.",
+                "{count:,} ties were left out: a tie prefers neither answer.",
+                found.ties,
+            )
+        )
     if counts["test"] == plan.kept + plan.linked and counts["test"] > round(test * total) + plan.linked:
         notes.append(
-            f"The test split keeps all {counts['test']:,} rows that were tested before, more than the share asked for "
-            f"({round(test * total):,}): what was once tested on is never trained on."
+            tr(
+                "The test split keeps all {rows:,} rows that were tested before, more than the share asked for "
+                "({asked:,}): what was once tested on is never trained on.",
+                rows=counts["test"],
+                asked=round(test * total),
+            )
         )
     if plan.linked:
-        rows = f"{plan.linked:,} rows are" if plan.linked > 1 else "1 row is"
-        notes.append(f"{rows} in the test split for being of one group with a row that was tested before.")
+        notes.append(
+            trn(
+                "{count:,} row is in the test split for being of one group with a row that was tested before.",
+                "{count:,} rows are in the test split for being of one group with a row that was tested before.",
+                plan.linked,
+            )
+        )
     return tuple(notes)

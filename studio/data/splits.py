@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from studio.errors import BadInput
+from studio.language import tr
 
 SPLITS = ("train", "validation", "test")
 
@@ -51,7 +52,8 @@ def check_fractions(validation: float, test: float) -> None:
     """Raises BadInput when these are no fractions of one dataset."""
     for name, value in (("validation", validation), ("test", test)):
         if not 0 <= value <= 0.9:
-            raise BadInput(f"The {name} fraction must lie between 0 and 0.9; {value:g} does not.")
+            told = {"split": tr(name), "value": value}
+            raise BadInput(tr("The {split} fraction must lie between 0 and 0.9; {value:g} does not.", **told))
     if validation + test >= 1:
         raise BadInput("Validation and test take everything: their fractions must add up to less than 1.")
 

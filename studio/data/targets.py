@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from storage.labels import NAME_LIMIT
 from studio.contract.answers import Preference, encode_preference, unsafe_text
 from studio.data.rows import as_text
+from studio.language import tr
 
 _CHOICES = {
     **{"a": "A", "b": "B", "1": "A", "2": "B", "left": "A", "right": "B"},
@@ -41,11 +42,14 @@ def label(cell: object) -> str | None:
     """
     if isinstance(cell, (list, tuple)):
         if len(cell) > 1 or any(isinstance(item, (list, tuple, dict)) for item in cell):
-            raise Unusable(f"it has {len(cell):,} labels or none that is a name: a project of one label takes one")
+            raise Unusable(
+                tr("it has {count:,} labels or none that is a name: a project of one label takes one", count=len(cell))
+            )
         cell = cell[0] if cell else None
     name = " ".join(_plain(cell).split())
     if len(name) > NAME_LIMIT:
-        raise Unusable(f"the label has {len(name):,} characters, more than {NAME_LIMIT}: is this the label column?")
+        told = {"count": len(name), "most": NAME_LIMIT}
+        raise Unusable(tr("the label has {count:,} characters, more than {most}: is this the label column?", **told))
     return name or None
 
 
@@ -64,7 +68,8 @@ def labels(cell: object, known: Collection[str]) -> tuple[str, ...]:
         found = list(parts)
     names = tuple(dict.fromkeys(name for name in map(label, found) if name))
     if len(names) > _MOST_LABELS_OF_A_ROW:
-        raise Unusable(f"it has {len(names):,} labels, more than {_MOST_LABELS_OF_A_ROW}: is this the label column?")
+        told = {"count": len(names), "most": _MOST_LABELS_OF_A_ROW}
+        raise Unusable(tr("it has {count:,} labels, more than {most}: is this the label column?", **told))
     return names
 
 
@@ -74,7 +79,7 @@ def rating(cell: object, most: int) -> str | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,3}(\.0+)?", text) or not 1 <= int(float(text)) <= most:
-        raise Unusable(f"the rating '{text[:40]}' is no whole number from 1 to {most}")
+        raise Unusable(tr("the rating '{rating}' is no whole number from 1 to {most}", rating=text[:40], most=most))
     return str(int(float(text)))
 
 
@@ -86,7 +91,7 @@ def choice(cell: object, margin: object = None, reason: str = "") -> Target:
     word = re.sub(r"^(answer|response|model|option|completion|text)[ _-]*", "", text)
     found = _CHOICES.get(word) or _CHOICES.get(word.split(" ")[0].split("(")[0])
     if found is None:
-        raise Unusable(f"the choice '{text[:40]}' is none of A, B and tie")
+        raise Unusable(tr("the choice '{choice}' is none of A, B and tie", choice=text[:40]))
     value = encode_preference(Preference(found, None if found == "tie" else _margin(margin), reason.strip()))
     return Target(found, value)
 
@@ -117,7 +122,7 @@ def priority(cell: object) -> float:
     except ValueError:
         number = float("nan")
     if not abs(number) < 1e300:
-        raise Unusable(f"the priority '{text[:40]}' is no number")
+        raise Unusable(tr("the priority '{priority}' is no number", priority=text[:40]))
     return number
 
 
@@ -125,9 +130,10 @@ def group(cell: object) -> str:
     """The name of a group as one line; a whole number that a file holds as 11.0 is 11. Raises Unusable."""
     name = " ".join(_plain(cell).split())
     if len(name) > NAME_LIMIT:
-        raise Unusable(f"the group has {len(name):,} characters, more than {NAME_LIMIT}: is this the group column?")
+        told = {"count": len(name), "most": NAME_LIMIT}
+        raise Unusable(tr("the group has {count:,} characters, more than {most}: is this the group column?", **told))
     if problem := unsafe_text(name):
-        raise Unusable(f"the group cannot be used: {problem}")
+        raise Unusable(tr("the group cannot be used: {problem}", problem=tr(problem)))
     return name
 
 
@@ -136,7 +142,7 @@ def _margin(cell: object) -> int | None:
     if not text:
         return None
     if text not in ("1", "2", "3"):
-        raise Unusable(f"the margin '{text[:40]}' is none of 1, 2 and 3")
+        raise Unusable(tr("the margin '{margin}' is none of 1, 2 and 3", margin=text[:40]))
     return int(text)
 
 
@@ -147,7 +153,7 @@ def _flag(value: object) -> bool | None:
         return bool(value)
     if str(value).lower() in ("0", "1", "true", "false"):
         return str(value).lower() in ("1", "true")
-    raise Unusable("whether to train on a message is neither 0 nor 1")
+    raise Unusable(tr("whether to train on a message is neither 0 nor 1"))
 
 
 def _list(cell: object) -> list[object] | None:
@@ -159,7 +165,7 @@ def _list(cell: object) -> list[object] | None:
     if not isinstance(cell, (list, tuple)):
         return None
     if any(isinstance(item, (list, dict)) for item in cell):
-        raise Unusable("its labels are no list of names")
+        raise Unusable(tr("its labels are no list of names"))
     return list(cell)
 
 

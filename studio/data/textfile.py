@@ -17,6 +17,7 @@ from charset_normalizer import from_bytes
 
 from studio.data.rows import ROW_LIMIT
 from studio.errors import BadFile
+from studio.language import tr
 
 SAMPLE_BYTES = 1 << 20
 ENORMOUS = 64 << 20
@@ -60,9 +61,11 @@ def sniff_encoding(path: Path) -> Encoding:
         if sample.startswith(mark):
             return Encoding(name, name != "utf-8-sig" or _only_cr(sample))
     if guess := _utf16_without_mark(sample):
-        return Encoding(guess, True, (f"The file does not say its encoding; it was read as {guess} (a guess).",))
+        note = tr("The file does not say its encoding; it was read as {encoding} (a guess).", encoding=guess)
+        return Encoding(guess, True, (note,))
     if _is_binary(sample):
-        raise BadFile(f"{path.name} is not text but binary data: export it as CSV, JSON, JSONL or Parquet.")
+        advice = tr("{file} is not text but binary data: export it as CSV, JSON, JSONL or Parquet.", file=path.name)
+        raise BadFile(advice)
     return _ascii_based(sample)
 
 
@@ -84,7 +87,7 @@ def _byte_lines(file: BinaryIO, path: Path, encoding: str, position: int, number
         position += len(raw)
         if len(raw) > ROW_LIMIT and not raw.endswith(b"\n"):
             position += _skip_bytes(file, path, number)
-            yield Line(number, "", "it is longer than 1 MiB", too_long=True), position
+            yield Line(number, "", tr("it is longer than 1 MiB"), too_long=True), position
             continue
         if number == 1 and encoding == "utf-8-sig":
             raw = raw.removeprefix(codecs.BOM_UTF8)
@@ -98,10 +101,11 @@ def decode_line(number: int, raw: bytes, codec: str) -> Line:
     try:
         text = raw.decode(codec)
     except UnicodeDecodeError as error:
-        problem = f"byte 0x{raw[error.start]:02X} is not {codec.upper()} text: the file mixes encodings"
+        told = {"byte": f"0x{raw[error.start]:02X}", "encoding": codec.upper()}
+        problem = tr("byte {byte} is not {encoding} text: the file mixes encodings", **told)
         return Line(number, raw.decode(codec, "replace").replace("\0", "\ufffd"), problem)
     if "\0" in text:
-        return Line(number, text.replace("\0", "\ufffd"), "it contains NUL bytes")
+        return Line(number, text.replace("\0", "\ufffd"), tr("it contains NUL bytes"))
     return Line(number, text)
 
 
@@ -123,11 +127,12 @@ def _wide_lines(file: BinaryIO, path: Path, encoding: str) -> Iterator[tuple[Lin
         number += 1
         if len(text) > ROW_LIMIT and not text.endswith("\n"):
             _skip_characters(reader, path, number)
-            yield Line(number, "", "it is longer than 1 MiB", too_long=True), file.tell()
+            yield Line(number, "", tr("it is longer than 1 MiB"), too_long=True), file.tell()
         elif "\ufffd" in text:
-            yield Line(number, text, f"it is not valid {encoding.upper()} text"), file.tell()
+            problem = tr("it is not valid {encoding} text", encoding=encoding.upper())
+            yield Line(number, text, problem), file.tell()
         elif "\0" in text:
-            yield Line(number, text.replace("\0", "\ufffd"), "it contains NUL bytes"), file.tell()
+            yield Line(number, text.replace("\0", "\ufffd"), tr("it contains NUL bytes")), file.tell()
         else:
             yield Line(number, text), file.tell()
 
@@ -143,8 +148,8 @@ def _skip_characters(reader: io.TextIOWrapper, path: Path, number: int) -> None:
 
 
 def _enormous(path: Path, number: int) -> BadFile:
-    size = f"{ENORMOUS >> 20} MiB"
-    return BadFile(f"Line {number} of {path.name} is longer than {size}: put each row on a line of its own.")
+    told = {"line": number, "file": path.name, "size": f"{ENORMOUS >> 20} MiB"}
+    return BadFile(tr("Line {line} of {file} is longer than {size}: put each row on a line of its own.", **told))
 
 
 def _ascii_based(sample: bytes) -> Encoding:
@@ -156,11 +161,15 @@ def _ascii_based(sample: bytes) -> Encoding:
     odd = [line for line in whole.splitlines() if not line.isascii()]
     strange = [line for line in odd if not _is_utf8(line)]
     if len(strange) < len(odd) or not odd:
-        notes = ("The file mixes encodings: lines that are not UTF-8 are rejected.",) if strange else ()
+        notes = (tr("The file mixes encodings: lines that are not UTF-8 are rejected."),) if strange else ()
         return Encoding("utf-8", wide, notes)
     name = _guess(b"\n".join(strange)[:65536])
-    said = f"The file does not say its encoding; it was read as {name} (a guess)"
-    return Encoding(name, wide, (f"{said}: check letters such as é in the preview.",))
+    said = tr(
+        "The file does not say its encoding; it was read as {encoding} (a guess): check letters such as é in the "
+        "preview.",
+        encoding=name,
+    )
+    return Encoding(name, wide, (said,))
 
 
 def _guess(sample: bytes) -> str:

@@ -14,6 +14,7 @@ from studio.contract.answers import unsafe_text
 from studio.contract.tools import calls_text, decode_extra, encode_extra
 from studio.data.rows import as_text
 from studio.data.targets import Unusable
+from studio.language import mark, tr
 
 MESSAGES = ("messages", "conversations", "conversation")
 """Names of columns that hold a list of messages, also as JSON text."""
@@ -45,10 +46,10 @@ def read_messages(value: object, column: str) -> list[dict[str, object]] | None:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise Unusable("its messages are not JSON") from None
+            raise Unusable(tr("its messages are not JSON")) from None
     if not isinstance(value, list) or not value or not all(isinstance(turn, dict) for turn in value):
         if named:
-            raise Unusable("it has no list of messages")
+            raise Unusable(tr("it has no list of messages"))
         return None
     return cast("list[dict[str, object]]", value)
 
@@ -58,7 +59,9 @@ def as_turn(message: Mapping[str, object]) -> Turn:
     said = as_text(message.get("role") or message.get("from")).strip().lower()
     role = _ROLES.get(said, said)
     if role not in _KNOWN:
-        raise Unusable(f"a message has the role '{role[:40]}': known are system, user, assistant and tool")
+        raise Unusable(
+            tr("a message has the role '{role}': known are system, user, assistant and tool", role=role[:40])
+        )
     content = message.get("content")
     content = message.get("value") if content is None else content
     if said == "function_call":
@@ -74,7 +77,7 @@ def _joined(content: object) -> str:
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not content:
-        raise Unusable("a message has no text")
+        raise Unusable(tr("a message has no text"))
     return "\n".join(map(_part, content))
 
 
@@ -85,7 +88,8 @@ def _part(part: object) -> str:
     text = part.get("text") if isinstance(part, dict) else None
     if kind in ("", *_TEXT_PARTS) and isinstance(text, str):
         return text
-    raise Unusable(f"a message holds '{kind[:40] or 'something'}': only text can be taken, no images or sound")
+    what = kind[:40] or tr("something")
+    raise Unusable(tr("a message holds '{what}': only text can be taken, no images or sound", what=what))
 
 
 def _extra(message: Mapping[str, object]) -> str:
@@ -102,9 +106,10 @@ def _extra(message: Mapping[str, object]) -> str:
         extra = encode_extra(decode_extra(packed) if isinstance(packed, str) and packed else found)
         calls_text(extra)  # whoever shows it will do this too, so it has to work
     except (ValueError, TypeError, RecursionError) as error:
-        raise Unusable(str(error) if isinstance(error, ValueError) else "its tool calls cannot be read") from None
+        why = str(error) if isinstance(error, ValueError) else mark("its tool calls cannot be read")
+        raise Unusable(tr(why)) from None
     if "\\u0000" in extra or unsafe_text(extra):
-        raise Unusable("its tool calls contain NUL bytes or half a character")
+        raise Unusable(tr("its tool calls contain NUL bytes or half a character"))
     return extra
 
 
@@ -124,6 +129,6 @@ def _called(value: object) -> list[object]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise Unusable("its tool call is not JSON") from None
+            raise Unusable(tr("its tool call is not JSON")) from None
     calls = value if isinstance(value, list) else [value]
     return [{"type": "function", "function": _tidy(call)} for call in calls]

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from studio.errors import BadFile
+from studio.language import tr
 
 AT_ONCE = 1 << 30
 """Bytes that what is packed more than fiftyfold may unpack into."""
@@ -26,8 +27,13 @@ def refuse_bomb(path: Path, size: int, packed: int) -> None:
     """Raises BadFile for what would unpack into more than is held at once, and more than fiftyfold."""
     if size > AT_ONCE and size > _TIMES * packed:
         raise BadFile(
-            f"{path.name} would unpack {packed:,} bytes into {size:,} at once, which is more than the studio holds: "
-            "write it anew in smaller batches."
+            tr(
+                "{file} would unpack {packed:,} bytes into {size:,} at once, which is more than the studio holds: "
+                "write it anew in smaller batches.",
+                file=path.name,
+                packed=packed,
+                size=size,
+            )
         )
 
 
@@ -72,7 +78,8 @@ class Measured:
     def read(self, size: int = -1) -> bytes:
         """As of a file. Raises BadFile."""
         if size < 0 or size > AT_ONCE:
-            raise BadFile(f"{self._path.name} claims a piece of {size:,} bytes: write it anew in smaller batches.")
+            told = {"file": self._path.name, "size": size}
+            raise BadFile(tr("{file} claims a piece of {size:,} bytes: write it anew in smaller batches.", **told))
         return bytes(self._file.read(size))
 
     def tell(self) -> int:

@@ -21,6 +21,7 @@ from storage.audit import record_in
 from storage.database import Database, connect
 from studio.errors import DiskFull, StudioError
 from studio.jobs.locking import locked
+from studio.language import tr
 from studio.settings import Workspace
 
 ACTS_FILE = "acts.jsonl"
@@ -55,7 +56,8 @@ def note_act(
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise DiskFull(f"{path} cannot be written ({error.strerror or error}): make room.") from error
+            told = tr("{path} cannot be written ({why}): make room.", path=path, why=error.strerror or error)
+            raise DiskFull(told) from error
     if not workspace.database.exists():
         return
     with suppress(StudioError):  # the app holds it: its caretaker takes the act up

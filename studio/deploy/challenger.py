@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.contract.evaluation import EvalReport
+from studio.deploy import sentences
 from studio.evaluation.verdict import verdict
 
 Floats = NDArray[np.float64]
@@ -62,25 +63,23 @@ class _Rows:
 
 
 def verdict_of_challenger(
-    challenger: Evaluation, champion: Evaluation | None, suite: bool = False, name: str = "the model in production"
+    challenger: Evaluation, champion: Evaluation | None, suite: bool = False, name: str = sentences.SOME_CHAMPION
 ) -> Decision:
     """Promote or keep. `champion`: the run in production, None where none is; the challenger is then held against its
     base. `suite`: the project has a regression suite, so the challenger has to have been through it; `name`: what the
     champion is called."""
     report = challenger.report
     if suite and report.regression is None:
-        return _keep("its evaluation did not run the regression suite")
+        return _keep(sentences.NO_SUITE)
     failed = [case.name for case in report.regression.cases if not case.tuned] if report.regression else []
     if failed:
         named = ", ".join(failed[:_NAMED]) + (" and others" if len(failed) > _NAMED else "")
-        checks = "a check" if len(failed) == 1 else f"{len(failed)} checks"
-        return _keep(f"{checks} of the regression suite failed ({named})")
+        told = sentences.CHECK_FAILED if len(failed) == 1 else sentences.CHECKS_FAILED
+        return _keep(told.format(count=len(failed), names=named))
     if champion is None:
         if report.verdict.kind == "better":
-            return Decision(
-                True, f"Promoted: nothing was in production, and against its base: {report.verdict.sentence}"
-            )
-        return _keep(f"it is not shown to be better than its base ({report.verdict.sentence})")
+            return Decision(True, sentences.FIRST.format(verdict=report.verdict.sentence))
+        return _keep(sentences.AS_ITS_BASE.format(verdict=report.verdict.sentence))
     if why := _incomparable(challenger, champion):
         return _keep(why)
     return _compared(challenger, champion, name)
@@ -89,11 +88,11 @@ def verdict_of_challenger(
 def incomparable(one: EvalReport, other: EvalReport) -> str:
     """Why two runs' evaluations cannot be compared, as far as their reports say; '' where they can."""
     if one.held_out != other.held_out or one.split != other.split:
-        return "the two were not evaluated on the same held-out rows"
+        return sentences.OTHER_ROWS
     if one.verdict.metric != other.verdict.metric or one.verdict.metric not in one.metrics:
-        return "the two were not evaluated by the same metric"
+        return sentences.OTHER_METRIC
     if one.most_tokens != other.most_tokens:
-        return "the two were not evaluated with answers of the same length"
+        return sentences.OTHER_LENGTH
     return ""
 
 
@@ -101,9 +100,9 @@ def _incomparable(challenger: Evaluation, champion: Evaluation) -> str:
     if why := incomparable(challenger.report, champion.report):
         return why
     if set(challenger.scores) != set(champion.scores):
-        return "the two were not evaluated on the same held-out rows"
+        return sentences.OTHER_ROWS
     if not challenger.scores:
-        return "there are no held-out rows to compare them on"
+        return sentences.NO_ROWS
     return ""
 
 
@@ -112,15 +111,16 @@ def _compared(challenger: Evaluation, champion: Evaluation, name: str) -> Decisi
     keys = sorted(challenger.scores)
     before, after = (_Rows(np.array([one.scores[key] for key in keys], np.float64)) for one in (champion, challenger))
     found = verdict(before, after, lead.title, lead.higher)
-    told = f"better on {found.wins}, worse on {found.losses} of {found.rows:,} held-out answers by {lead.title}"
+    rows = f"{found.rows:,}"
+    told = sentences.COUNTED.format(wins=found.wins, losses=found.losses, rows=rows, metric=lead.title)
     if found.kind == "better":
-        return Decision(True, f"Promoted: better than {name} ({told}).")
+        return Decision(True, sentences.BETTER.format(model=name, told=told))
     if found.kind == "worse":
-        return _keep(f"it is worse than {name} ({told})")
+        return _keep(sentences.WORSE.format(model=name, told=told))
     if found.kind == "same":
-        return _keep(f"it did as well as {name} on each of {found.rows:,} held-out answers")
-    return _keep(f"it is not shown to be better than {name} ({told})")
+        return _keep(sentences.SAME.format(model=name, rows=rows))
+    return _keep(sentences.UNSURE.format(model=name, told=told))
 
 
 def _keep(why: str) -> Decision:
-    return Decision(False, f"Kept what was there: {why}.")
+    return Decision(False, sentences.KEPT.format(why=why))

@@ -18,6 +18,7 @@ from studio.errors import BadInput, BadSpec, NotFound, StudioError
 from studio.jobs.continuing import weights_of
 from studio.jobs.processes import is_alive
 from studio.jobs.serving import Server, change_names, folder_of, list_servers, names_for, start_serving
+from studio.language import tr
 from studio.settings import Workspace
 
 
@@ -64,7 +65,7 @@ def serve_runs(
     """
     runs = [get_run(db, run_id) for run_id in dict.fromkeys(run_ids)]
     if other := next((run for run in runs if run.project_id != project_id), None):
-        raise BadInput(f"Run {other.number} is of another project: choose runs of this one.")
+        raise BadInput(tr("Run {number} is of another project: choose runs of this one.", number=other.number))
     if len({run.base_model for run in runs}) != 1 or not is_alive(folder_of(workspace, runs[0].base_model)):
         return start_serving(db, workspace, run_ids, [project_id], **asked), False
     folder = folder_of(workspace, runs[0].base_model)

@@ -23,9 +23,11 @@ from storage.snapshots import list_snapshots
 from storage.traffic import list_kept
 from storage.vectors import encoder_text
 from storage.watches import add_drift, newest_drift
+from studio.deploy import sentences
 from studio.deploy.drift import Drift, Floats, compare
 from studio.deploy.vectors import embed_texts
 from studio.errors import BadInput, NotFound
+from studio.language import tr
 from studio.settings import Workspace
 
 __all__ = ["DriftReport", "KeptDrift", "TopicFound", "look_for_drift", "newest_drift"]
@@ -93,10 +95,12 @@ def look_for_drift(
     before = _different_trained(trained_prompts(db, project_id, snapshot, MOST, seed))
     served = _different_served(list_kept(db, project_id, now - window, now, 4 * MOST, seed))
     if len(before) < LEAST or len(served) < LEAST:
-        raise BadInput(
-            f"A look for drift needs {LEAST} different prompts on each side: there are {len(before)} in the snapshot "
-            f"and {len(served)} with their text kept in the last {window.days} days."
+        told = tr(
+            "A look for drift needs {least} different prompts on each side: there are {before} in the snapshot and "
+            "{served} with their text kept in the last {days} days.",
+            **{"least": LEAST, "before": len(before), "served": len(served), "days": window.days},
         )
+        raise BadInput(told)
     texts_before, texts_now = list(before), list(served)
     made = embed(
         workspace, f"drift-{project_id}", [*(text for text in texts_before if before[text].vector is None), *texts_now]
@@ -170,10 +174,9 @@ def _report(
 
 def _sentence(found: Drift) -> str:
     if not found.drifted:
-        return "The prompts are like those that were trained on, as far as this many can tell."
+        return sentences.ALIKE
     share = sum(topic.share for topic in found.topics)
     if found.topics:
-        count = len(found.topics)
-        words = f"{count} new topics make" if count > 1 else "one new topic makes"
-        return f"The prompts have drifted: {words} up {round(100 * share)} % of them."
-    return "The prompts have drifted: they differ from those that were trained on by more than chance."
+        told = sentences.TOPICS if len(found.topics) > 1 else sentences.ONE_TOPIC
+        return told.format(count=len(found.topics), share=round(100 * share))
+    return sentences.DIFFER

@@ -40,10 +40,11 @@ from studio.contract.answers import TEXT_LIMIT, unsafe_text
 from studio.contract.prompt_keys import content_key
 from studio.errors import BadInput
 from studio.jobs.drafts import Reply, suggestion_of
+from studio.language import mark, tr
 
 __all__ = ["REASONS", "Labeled", "candidates", "count_taken", "label_these", "requests_of"]
 
-REASONS = {"low-rated": "Thumb down", "drifting": "New topic", "unsure": "Low confidence"}
+REASONS = {"low-rated": mark("Thumb down"), "drifting": mark("New topic"), "unsure": mark("Low confidence")}
 """Why a request is worth labeling, the strongest reason first: key and the words that a screen shows."""
 
 UNSURE_BELOW = 0.5
@@ -87,7 +88,8 @@ def candidates(
     """The requests worth labeling, each with its strongest reason, at most `most`. Raises BadInput for a reason that is
     not in REASONS."""
     if unknown := [one for one in reasons if one not in REASONS]:
-        raise BadInput(f"There is no reason '{unknown[0]}'; there are: {', '.join(REASONS)}.")
+        told = tr("There is no reason '{name}'; there are: {known}.", name=unknown[0], known=", ".join(REASONS))
+        raise BadInput(told)
     start = now - since
     found: dict[str, Candidate] = {}
     for reason in (one for one in REASONS if one in reasons):

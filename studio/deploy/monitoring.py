@@ -28,6 +28,7 @@ from storage.watches import (
 )
 from studio.deploy.webhook import checked_url, send, wait_for_delivery
 from studio.errors import BadInput
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 __all__ = [
@@ -52,6 +53,7 @@ WINDOW = timedelta(hours=1)
 """The time whose figures are held against the limits."""
 
 MOST_DAYS = 3650
+_SHARE, _POSITIVE = mark("{figure}: the limit is 0 to 1."), mark("{figure}: the limit is 0 or more.")
 LEAST = 20
 """Requests (ratings, answers with a text, answers with a form) that a share has to rest on before it alerts."""
 
@@ -69,15 +71,15 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "p95_ms": Kind("Latency p95 (ms)", lambda b: b.p95_ms, lambda b: b.answered, share=False),
-    "error_rate": Kind("Error rate", lambda b: b.error_rate, lambda b: b.requests),
-    "feedback": Kind("Thumbs up", lambda b: b.up_share, lambda b: b.rated, below=True),
-    "refusal_rate": Kind("Refusals", lambda b: b.refusal_rate, lambda b: b.texts),
-    "form_failure_rate": Kind("Answers out of form", lambda b: b.form_failure_rate, lambda b: b.forms),
+    "p95_ms": Kind(mark("Latency p95 (ms)"), lambda b: b.p95_ms, lambda b: b.answered, share=False),
+    "error_rate": Kind(mark("Error rate"), lambda b: b.error_rate, lambda b: b.requests),
+    "feedback": Kind(mark("Thumbs up"), lambda b: b.up_share, lambda b: b.rated, below=True),
+    "refusal_rate": Kind(mark("Refusals"), lambda b: b.refusal_rate, lambda b: b.texts),
+    "form_failure_rate": Kind(mark("Answers out of form"), lambda b: b.form_failure_rate, lambda b: b.forms),
     "tokens_per_second": Kind(
-        "Tokens a second", lambda b: b.tokens_per_second, lambda b: b.answered, below=True, share=False
+        mark("Tokens a second"), lambda b: b.tokens_per_second, lambda b: b.answered, below=True, share=False
     ),
-    "drift": Kind("Drift of prompts", lambda b: None, lambda b: 0),
+    "drift": Kind(mark("Drift of prompts"), lambda b: None, lambda b: 0),
 }
 """What can be watched. `drift` alerts where the newest look at the prompts found one; its limit is the p-value."""
 
@@ -143,14 +145,16 @@ def set_watch(
     get_project(db, project_id)
     for kind, limit in thresholds.items():
         if kind not in KINDS:
-            raise BadInput(f"'{kind}' cannot be watched; there are: {', '.join(KINDS)}.")
+            raise BadInput(tr("'{name}' cannot be watched; there are: {known}.", name=kind, known=", ".join(KINDS)))
         if not math.isfinite(limit) or limit < 0 or (KINDS[kind].share and limit > 1):
-            raise BadInput(f"{KINDS[kind].words}: the limit is {'0 to 1' if KINDS[kind].share else '0 or more'}.")
+            told = _SHARE if KINDS[kind].share else _POSITIVE
+            raise BadInput(tr(told, figure=tr(KINDS[kind].words)))
     before = get_watch(db, project_id)
     url = (before.webhook if before else "") if webhook is None else checked_url(webhook)
     days = (before.keep_days if before else None) if keep_days == -1 else keep_days
     if days is not None and not 1 <= days <= MOST_DAYS:
-        raise BadInput(f"Texts can be kept for 1 to {MOST_DAYS:,} days; leave the field empty to keep them for good.")
+        told = mark("Texts can be kept for 1 to {days:,} days; leave the field empty to keep them for good.")
+        raise BadInput(tr(told, days=MOST_DAYS))
     with db.write() as cursor:
         add_watch(cursor, project_id, thresholds, url, user, days)
         record_in(cursor, user, "watch set", project_id, limits=dict(thresholds), webhook=bool(url), keep_days=days)

@@ -31,6 +31,7 @@ from studio.deploy.traffic import PRODUCTION
 from studio.errors import BadInput, BadSpec, NotFound, StudioError
 from studio.jobs.continuing import weights_of
 from studio.jobs.processes import is_alive
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 __all__ = [
@@ -66,14 +67,16 @@ def promote(db: Database, workspace: Workspace, project_id: str, run_id: str, us
     """
     project, run = get_project(db, project_id), get_run(db, run_id)
     if run.project_id != project_id:
-        raise BadInput(f"Run {run.number} is of another project: promote one of '{project.name}'.")
+        told = mark("Run {number} is of another project: promote one of '{project}'.")
+        raise BadInput(tr(told, number=run.number, project=project.name))
     if run.state != "done":
-        raise BadInput(f"Run {run.number} is {run.state}: only a run that is done can be promoted.")
+        told = mark("Run {number} is {state}: only a run that is done can be promoted.")
+        raise BadInput(tr(told, number=run.number, state=tr(run.state)))
     _served_by(workspace, run)
     with db.write() as cursor:
         standing = standing_runs(read_deployments(cursor, project_id))
         if standing and standing[-1] == run_id:
-            raise BadInput(f"Run {run.number} is in production already.")
+            raise BadInput(tr("Run {number} is in production already.", number=run.number))
         made = add_deployment(cursor, project_id, run_id, "promote", user, why.strip()[:_LONGEST_WHY])
         record_in(cursor, user, "model promote", project_id, f"run {run.number}", why=made.why)
     write_names(db, workspace)
@@ -153,10 +156,8 @@ def _served_by(workspace: Workspace, run: Run) -> Mapping[str, str]:
     try:
         weights = weights_of(workspace, run)
     except NotFound:
-        raise BadInput(
-            f"The weights of run {run.number} are gone from {workspace.runs / run.id}: train it again, or choose "
-            "another run."
-        ) from None
+        told = mark("The weights of run {number} are gone from {folder}: train it again, or choose another run.")
+        raise BadInput(tr(told, number=run.number, folder=workspace.runs / run.id)) from None
     if weights.name == "adapter":
         return {"adapter": str(weights), "base_model": run.base_model, "trained_on": run.base_model}
     return {"adapter": "", "base_model": str(weights), "trained_on": run.base_model}

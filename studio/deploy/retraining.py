@@ -32,26 +32,28 @@ from storage.serving_records import Retraining
 from studio.contract.evaluation import ROWS_FILE, EvalReport
 from studio.data.preflight_rows import write_rows
 from studio.data.snapshots import freeze
+from studio.deploy import sentences
 from studio.deploy.challenger import Evaluation, incomparable, verdict_of_challenger
 from studio.deploy.leaks import nearly_trained
 from studio.deploy.production import promote
 from studio.errors import BadInput, Conflict, DiskFull, JobFailed, StudioError, WorkspaceBroken
 from studio.jobs import evaluating, preflighting, runs
+from studio.language import mark
 from studio.settings import Workspace
 
 __all__ = ["ENDS", "STEPS", "WORDS", "Retraining", "advance", "advance_all", "cancel", "get_retraining"]
 
 WORDS = {
-    "snapshot": "Freezing the accepted pairs",
-    "preflight": "Checking the data",
-    "train": "Training",
-    "evaluate": "Evaluating the new run",
-    "evaluate-champion": "Evaluating the run in production on the same rows",
-    "decide": "Deciding",
-    "promoted": "Promoted",
-    "kept": "Kept what was there",
-    "failed": "Failed",
-    "cancelled": "Cancelled",
+    "snapshot": mark("Freezing the accepted pairs"),
+    "preflight": mark("Checking the data"),
+    "train": mark("Training"),
+    "evaluate": mark("Evaluating the new run"),
+    "evaluate-champion": mark("Evaluating the run in production on the same rows"),
+    "decide": mark("Deciding"),
+    "promoted": mark("Promoted"),
+    "kept": mark("Kept what was there"),
+    "failed": mark("Failed"),
+    "cancelled": mark("Cancelled"),
 }
 """What people call a step."""
 
@@ -63,7 +65,7 @@ _STOPPING_ALONE = ("leaks",)
 """Those where nothing is in production: a base never saw what is trained on, so near repeats of held-out rows would
 speak for the new run. Held against another run, such rows are left out (studio.deploy.leaks)."""
 
-_EVALUATING = "Evaluating"
+_EVALUATING = mark("Evaluating")
 _log = logging.getLogger(__name__)
 _AT_WORK: dict[tuple[int, str], threading.Thread] = {}
 _LOCK = threading.Lock()
@@ -103,7 +105,7 @@ def cancel(db: Database, workspace: Workspace, retraining: Retraining, now: date
     """End a retraining with whatever job of it is at work; what is in production stays. Raises Conflict where it has
     ended already."""
     current = get_retraining(db, retraining.id)
-    ended = set_step(db, current, "cancelled", now, f"Cancelled by {user}.")
+    ended = set_step(db, current, "cancelled", now, sentences.CANCELLED.format(user=user))
     record(db, user, "retraining cancel", current.project_id, current.id, step=current.step)
     if current.step == "preflight":
         preflighting.cancel_preflight(workspace, _target(current))
@@ -150,7 +152,7 @@ def _do(db: Database, workspace: Workspace, retraining: Retraining, now: datetim
         return _end(db, retraining, "failed", str(error), now)
     except Exception:
         _log.exception("A step of a retraining failed")
-        return _end(db, retraining, "failed", "A step of it broke off: the studio's log says where.", now)
+        return _end(db, retraining, "failed", mark("A step of it broke off: the studio's log says where."), now)
 
 
 def _end(db: Database, retraining: Retraining, step: str, message: str, now: datetime) -> Retraining:
@@ -169,7 +171,7 @@ def _snapshot(db: Database, workspace: Workspace, retraining: Retraining, now: d
     ]
     for run in [*([before] if before else []), *(get_run(db, run_id) for run_id in tried[:1])]:
         if run.snapshot_id == frozen.snapshot.id and run.state == "done":
-            told = f"Nothing has been labeled that run {run.number} was not trained on: label some, then retrain."
+            told = sentences.NOTHING_NEW.format(number=run.number)
             return _end(db, retraining, "kept", told, now)
     return set_step(db, retraining, "preflight", now, snapshot_id=frozen.snapshot.id)
 
@@ -185,11 +187,11 @@ def _preflight(db: Database, workspace: Workspace, retraining: Retraining, now: 
         stopping = [one for one in look.report.findings if one.check in stops and one.severity == "error"]
         if stopping:
             told = " ".join(one.text for one in stopping)
-            return _end(db, retraining, "kept", f"{told} Mend that on Preflight, then retrain.", now)
+            return _end(db, retraining, "kept", sentences.MEND.format(findings=told), now)
         return set_step(db, retraining, "train", now)
     if ours and look.about and look.about.at > retraining.step_at - timedelta(seconds=1):
         if look.state == "stopped":
-            return _end(db, retraining, "cancelled", "Its preflight was cancelled.", now)
+            return _end(db, retraining, "cancelled", mark("Its preflight was cancelled."), now)
         raise JobFailed(look.words)
     project = get_project(db, retraining.project_id)
     asked: dict[str, Any] = {
@@ -213,10 +215,11 @@ def _train(db: Database, workspace: Workspace, retraining: Retraining, now: date
     if run.state == "done":
         return set_step(db, retraining, "evaluate", now)
     if run.state == "stopped":
-        return _end(db, retraining, "cancelled", f"Run {run.number} was stopped.", now)
+        return _end(db, retraining, "cancelled", sentences.RUN_STOPPED.format(number=run.number), now)
     if run.state == "failed":
-        raise JobFailed(f"Run {run.number} failed: {run.message}")
-    waits = f"Run {run.number} is in the queue: {run.message}" if run.state in ("waiting", "paused") else ""
+        raise JobFailed(sentences.RUN_FAILED.format(number=run.number, why=run.message))
+    held = run.state in ("waiting", "paused")
+    waits = sentences.RUN_WAITS.format(number=run.number, why=run.message) if held else ""
     return retraining if retraining.message == waits else set_step(db, retraining, "train", now, waits)
 
 
@@ -288,8 +291,8 @@ def _evaluated(
         return set_step(db, retraining, after, now)
     if retraining.message == _EVALUATING:
         if found.standing.state == "stopped":
-            return _end(db, retraining, "cancelled", f"The evaluation of run {run.number} was cancelled.", now)
-        raise JobFailed(found.standing.words or f"The evaluation of run {run.number} gave no report.")
+            return _end(db, retraining, "cancelled", sentences.NOT_EVALUATED.format(number=run.number), now)
+        raise JobFailed(found.standing.words or sentences.NO_REPORT.format(number=run.number))
     try:
         evaluating.start_evaluation(db, workspace, run_id, beside=beside, ways=False, **asked)
     except BadInput:
@@ -302,9 +305,9 @@ def _evaluated(
 def _decide(db: Database, workspace: Workspace, retraining: Retraining, now: datetime) -> Retraining:
     run, current = get_run(db, retraining.run_id), in_production(db, retraining.project_id)
     if current == retraining.run_id:  # promoted, and not noted before the app was killed
-        return _end(db, retraining, "promoted", f"Run {run.number} is in production.", now)
+        return _end(db, retraining, "promoted", sentences.IN_PRODUCTION.format(number=run.number), now)
     if current != retraining.champion_id:
-        told = f"Another run was put into production meanwhile: hold run {run.number} against it on Evaluate."
+        told = sentences.OVERTAKEN.format(number=run.number)
         return _end(db, retraining, "kept", told, now)
     champion, beside = (get_run(db, current) if current else None), ""
     if champion:
@@ -316,10 +319,10 @@ def _decide(db: Database, workspace: Workspace, retraining: Retraining, now: dat
         _without(_read(workspace, run), known),
         _without(_read(workspace, champion, beside), known) if champion else None,
         suite=bool(get_project(db, retraining.project_id).settings.suite.strip()),
-        name=f"run {champion.number} in production" if champion else "",
+        name=sentences.CHAMPION.format(number=champion.number) if champion else "",
     )
-    rows = "1 held-out answer was" if len(known) == 1 else f"{len(known):,} held-out answers were"
-    told = decision.sentence + (f" {rows} left out: what they answer is nearly trained on." if known else "")
+    left = sentences.ONE_LEFT_OUT if len(known) == 1 else sentences.SOME_LEFT_OUT if known else "{decision}"
+    told = left.format(decision=decision.sentence, count=f"{len(known):,}")
     if decision.promote:
         promote(db, workspace, retraining.project_id, run.id, retraining.user, told)
     return _end(db, retraining, "promoted" if decision.promote else "kept", told, now)
@@ -333,7 +336,7 @@ def _report_of(workspace: Workspace, run: Run, beside: str = "") -> EvalReport:
     """Raises JobFailed."""
     report = evaluating.look_at(workspace, run, beside).report
     if report is None:
-        raise JobFailed(f"The evaluation of run {run.number} has no report: evaluate it again.")
+        raise JobFailed(sentences.NO_REPORT_LEFT.format(number=run.number))
     return report
 
 
@@ -344,7 +347,7 @@ def _read(workspace: Workspace, run: Run, beside: str = "") -> Evaluation:
         table = pq.read_table(folder / ROWS_FILE, columns=["row", "example_id", "tuned_score"])
         scores = {(row["row"], row["example_id"]): float(row["tuned_score"]) for row in table.to_pylist()}
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        raise JobFailed(f"The evaluation of run {run.number} cannot be read: evaluate it again.") from error
+        raise JobFailed(sentences.UNREADABLE.format(number=run.number)) from error
     return Evaluation(report, scores)
 
 

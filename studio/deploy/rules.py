@@ -33,6 +33,7 @@ from storage.serving_records import KeptRules, Retraining, Rules
 from storage.traffic import count_thumbs
 from storage.watches import newest_drift
 from studio.contract.spec import TRAIN_FIELDS
+from studio.deploy import sentences
 from studio.errors import BadInput, Conflict, NotFound
 from studio.settings import Workspace
 
@@ -110,18 +111,19 @@ def reasons_of(rules: Rules, facts: Facts, now: datetime) -> tuple[str, ...]:
     """Which rules fire, each as a sentence; none where nothing does."""
     found = []
     if rules.every_examples is not None and facts.new >= rules.every_examples:
-        found.append(f"{facts.new:,} new accepted examples (the rule: every {rules.every_examples:,}).")
+        found.append(sentences.ENOUGH_NEW.format(new=f"{facts.new:,}", rule=f"{rules.every_examples:,}"))
     if rules.every_days is not None and now - facts.since >= timedelta(days=rules.every_days):
         days = (now - facts.since) / timedelta(days=1)
-        found.append(f"{days:.3g} days since the last time (the rule: every {rules.every_days:g}).")
+        found.append(sentences.DAYS_AGO.format(days=f"{days:.3g}", rule=f"{rules.every_days:g}"))
     learns = facts.new >= LEAST_NEW
     if rules.on_drift and learns and facts.drift_at is not None:
-        found.append(f"The prompts have drifted (seen {facts.drift_at:%Y-%m-%d %H:%M} UTC).")
+        found.append(sentences.DRIFTED.format(when=f"{facts.drift_at:%Y-%m-%d %H:%M}"))
     rated = facts.up + facts.down
     below = rules.feedback_below is not None and rated >= LEAST_RATINGS and facts.up / rated < rules.feedback_below
     if below and learns:
         share, limit = facts.up / rated, rules.feedback_below
-        found.append(f"{share:.0%} of {rated:,} thumbs are up (the rule: below {limit:.0%}).")
+        told = {"share": f"{share:.0%}", "rated": f"{rated:,}", "rule": f"{limit:.0%}"}
+        found.append(sentences.THUMBS_DOWN.format(**told))
     return tuple(found)
 
 
@@ -165,7 +167,7 @@ def retrain_now(db: Database, project_id: str, user: str, now: datetime) -> Retr
     if parent is None:
         raise BadInput("Train this project once by hand: a retraining takes its base model and settings.")
     newest = newest_retraining(db, project_id)
-    begun = begin(db, _found(db, project_id, (f"Asked for by {user}.",), parent, newest), now, user)
+    begun = begin(db, _found(db, project_id, (sentences.ASKED_FOR.format(user=user),), parent, newest), now, user)
     record(db, user, "retraining begin", project_id, begun.id)
     return begun
 

@@ -15,11 +15,13 @@ import pyarrow as pa
 
 from studio.contract.embedding import DIMENSIONS, STARTER_ENCODER, TEXTS_FILE, VECTORS_PATTERN, EmbedSpec
 from studio.contract.spec import SPEC_FILE
+from studio.deploy import sentences
 from studio.deploy.drift import Floats
 from studio.errors import BadInput, Cancelled, DiskFull, JobFailed
 from studio.jobs import job_folders
 from studio.jobs.embedding import EMBED_MODULE
 from studio.jobs.processes import claimed, is_alive, spawn
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 _TURN = threading.Lock()
@@ -43,12 +45,14 @@ def embed_texts(
         shutil.rmtree(folder, ignore_errors=True)
         _start(folder, texts, encoder)
     try:
-        while (found := job_folders.standing(folder, "The encoder broke off", "Stopped.")).alive:
+        while (found := job_folders.standing(folder, mark("The encoder broke off"), mark("Stopped."))).alive:
             if cancelled():
                 raise Cancelled("Stopped: the prompts were not looked at.")
             time.sleep(job_folders.LOOK_SECONDS)
         if found.state != "done":
-            raise JobFailed(f"The vectors of the prompts could not be made: {found.words}")
+            raise JobFailed(
+                tr("The vectors of the prompts could not be made: {why}", why=sentences.retold(found.words, ()))
+            )
         return _read(folder, len(texts))
     finally:
         job_folders.end(folder)
@@ -65,7 +69,8 @@ def _start(folder: Path, texts: Sequence[str], encoder: str) -> None:
         spec = EmbedSpec.model_validate({"encoder": encoder})
         (folder / SPEC_FILE).write_text(spec.model_dump_json(), encoding="utf-8")
     except OSError as error:
-        raise DiskFull(f"The prompts cannot be written to {folder}: {error.strerror or error}. Make room.") from error
+        told = mark("The prompts cannot be written to {folder}: {why}. Make room.")
+        raise DiskFull(tr(told, folder=folder, why=error.strerror or error)) from error
     with claimed(folder) as lock:
         spawn(folder, EMBED_MODULE, lock)
 

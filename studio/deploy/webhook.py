@@ -23,6 +23,7 @@ from storage.database import Database
 from storage.serving_records import Alert
 from storage.watches import note_delivery
 from studio.contract.outward import allowed_address, refuse_private
+from studio.deploy import sentences
 from studio.errors import BadInput, StudioError
 
 _SECONDS = 5.0
@@ -37,15 +38,14 @@ def checked_url(url: str) -> str:
     url = url.strip()
     if not url:
         return ""
-    told = "The webhook has to be a URL such as https://example.org/alerts, without a user name or password in it."
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise BadInput(told) from None
+        raise BadInput(sentences.NO_URL) from None
     odd = any(ord(letter) <= 32 or ord(letter) > 126 for letter in url)
     if not sound or odd or len(url) > _LONGEST_URL or "@" in parts.netloc:
-        raise BadInput(told)
+        raise BadInput(sentences.NO_URL)
     refuse_private(parts.hostname or "")
     return url
 
@@ -76,7 +76,7 @@ def wait_for_delivery(alert: Alert) -> None:
 
 def _send(db: Database, url: str, said: dict[str, object], number: int) -> None:
     if not _AT_ONCE.acquire(blocking=False):
-        outcome = "not sent: eight others were on their way"
+        outcome = sentences.NOT_SENT_FOR.format(why=sentences.CROWDED)
     else:
         try:
             outcome = post(url, said)
@@ -126,7 +126,7 @@ def post(url: str, said: dict[str, object], seconds: float = _SECONDS) -> str:
     try:
         url = checked_url(url)
     except BadInput as error:
-        return f"not sent: {error}"
+        return sentences.NOT_SENT_FOR.format(why=error)
     request = urllib.request.Request(  # noqa: S310 (checked_url: http and https alone)
         url,
         data=json.dumps(said, ensure_ascii=True).encode("ascii"),
@@ -136,12 +136,13 @@ def post(url: str, said: dict[str, object], seconds: float = _SECONDS) -> str:
     opener = urllib.request.build_opener(_NoRedirect, _Outward, _OutwardSecure, urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=seconds) as answer:
-            return f"sent ({answer.status})"
+            return sentences.SENT.format(status=answer.status)
     except urllib.error.HTTPError as error:
         error.close()
-        return f"refused ({error.code})"
+        return sentences.REFUSED.format(status=error.code)
     except BadInput as error:
-        return f"not sent: {error}"
+        return sentences.NOT_SENT_FOR.format(why=error)
     except (OSError, HTTPException, ValueError) as error:
         why = getattr(error, "reason", None) or error
-        return f"failed: {type(why).__name__ if isinstance(why, BaseException) else str(why)[:100]}"
+        told = type(why).__name__ if isinstance(why, BaseException) else str(why)[:100]
+        return sentences.FAILED.format(why=told)

@@ -33,6 +33,7 @@ from studio.contract.sweep import TRIALS_FOLDER
 from studio.errors import BadInput, NotAllowed
 from studio.jobs.devices import Device
 from studio.jobs.processes import is_alive
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 QUOTA_DAYS = 30
@@ -40,6 +41,7 @@ COUNT_SECONDS = 5.0
 KINDS = ("cuda", "mps", "cpu")
 _MOST_SLOTS = 64
 _MOST_PRICE = 1e6
+_SPENT = mark("{user} has used {used:.2f} of {hours:g} device-hours in {count} days: an admin can raise the limit.")
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,13 @@ class Quota:
 
     @property
     def sentence(self) -> str:
-        """What is said where it is spent."""
-        return (
-            f"{self.user_name} has used {self.used:.2f} of {self.hours or 0:g} device-hours in {QUOTA_DAYS} days: "
-            "an admin can raise the limit."
-        )
+        """What is kept where it is spent."""
+        return _SPENT.format(**self.figures)
+
+    @property
+    def figures(self) -> dict[str, object]:
+        """What the sentence names."""
+        return {"user": self.user_name, "used": self.used, "hours": self.hours or 0, "count": QUOTA_DAYS}
 
 
 def compute_settings(db: Database) -> Compute:
@@ -125,7 +129,7 @@ def set_compute(
     currency: str | None = None,
 ) -> Compute:
     """Change what is named, for admins; it counts from the next start on. Raises NotAllowed, BadInput."""
-    _refuse_others(user, "set prices and slots")
+    _refuse_others(user, tr("Only an admin can set prices and slots: ask one."))
     before = compute_settings(db)
     made = Compute(
         {**before.prices, **{_kind(kind): _price(price) for kind, price in (prices or {}).items()}},
@@ -162,7 +166,7 @@ def list_spent(db: Database) -> dict[str, str]:
 def set_quota(db: Database, user: User, user_name: str, hours: float | None) -> Quota:
     """Limit the device-hours of a user in any thirty days, or lift the limit (None); for admins. Raises NotAllowed,
     BadInput."""
-    _refuse_others(user, "set limits")
+    _refuse_others(user, tr("Only an admin can set limits: ask one."))
     name = user_name.strip().lower()
     if not name or len(name) > 64:
         raise BadInput("Name the user whose device-hours are to be limited.")
@@ -178,7 +182,7 @@ def refuse_spent(db: Database, user_name: str) -> None:
     """Raises NotAllowed where a user's device-hours are used up."""
     quota = quota_of(db, user_name)
     if quota.is_spent:
-        raise NotAllowed(quota.sentence)
+        raise NotAllowed(tr(_SPENT, **quota.figures))
 
 
 def costs(db: Database, project_id: str | None = None) -> Costs:
@@ -272,14 +276,15 @@ def _last_sign(folder: Path) -> datetime | None:
     return datetime.fromtimestamp(max(times), UTC) if times else None
 
 
-def _refuse_others(user: User, what: str) -> None:
+def _refuse_others(user: User, sentence: str) -> None:
     if user.role != "admin":
-        raise NotAllowed(f"Only an admin can {what}: ask one.")
+        raise NotAllowed(sentence)
 
 
 def _kind(kind: str) -> str:
     if kind not in KINDS:
-        raise BadInput(f"There is no kind of device '{kind[:20]}'; there are: {', '.join(KINDS)}.")
+        told = {"kind": kind[:20], "kinds": ", ".join(KINDS)}
+        raise BadInput(tr("There is no kind of device '{kind}'; there are: {kinds}.", **told))
     return kind
 
 
@@ -291,7 +296,7 @@ def _price(price: float) -> float:
 
 def _slots(count: int) -> int:
     if not 1 <= count <= _MOST_SLOTS:
-        raise BadInput(f"A device can be shared by 1 to {_MOST_SLOTS} jobs.")
+        raise BadInput(tr("A device can be shared by 1 to {most} jobs.", most=_MOST_SLOTS))
     return int(count)
 
 

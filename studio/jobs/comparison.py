@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from studio.contract.chat import Message
 from studio.errors import JobFailed, StudioError
 from studio.jobs.engine import Answer, Engine, NoClassifier, Question, Sampling
+from studio.language import mark
 
-NO_CLASSIFIER = "(no classifier: the base model was never trained on these labels)"
+NO_CLASSIFIER = mark("(no classifier: the base model was never trained on these labels)")
 """In the place of a base model's answer where there is none to be had."""
 
 Stream = AsyncIterator[str | Answer]
 """One side's pieces of text as they come, then its whole answer."""
 
 _PAINT_SECONDS = 0.08
-_BROKE_OFF = "The model's process broke off in the middle of the answer: ask again."
+_BROKE_OFF = mark("The model's process broke off in the middle of the answer: ask again.")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from studio.jobs.comparison import Pane
 from studio.jobs.engine import Engines, Sampling, Weights
 from studio.jobs.lineup import BASE, ENDPOINT, Lineup, ask
 from studio.labeling.comparing import save_comparison
+from studio.language import tr
 
 _AT_ONCE = 4
 """Prompts that are asked together; their sides wait in the engine's one queue and make up its batches."""
@@ -50,10 +51,10 @@ def make_comparisons(
     """Ask all parties each prompt and keep what was answered by all. `note(fraction, words)` is told how far it is and
     says whether to go on; what is kept by then stays. Raises BadInput, JobFailed, NotFound."""
     kept, done, problem = 0, 0, ""
-    going = note(0.0, "Loading the model")
+    going = note(0.0, tr("Loading the model"))
 
     def tell() -> bool:
-        return note(done / len(prompts), f"{done} of {len(prompts)} prompts answered")
+        return note(done / len(prompts), tr("{done} of {total} prompts answered", done=done, total=len(prompts)))
 
     for start in range(0, len(prompts), _AT_ONCE):
         if not going:

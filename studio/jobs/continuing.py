@@ -19,6 +19,7 @@ from studio.contract.methods import METHODS
 from studio.contract.spec import TrainSpec
 from studio.contract.trackers import tracker_names
 from studio.errors import BadFile, BadInput, BadSpec, NotFound
+from studio.language import tr
 from studio.settings import Workspace
 
 _PLAIN = frozenset({"lora", "lora-plus", "qlora"})
@@ -38,13 +39,16 @@ def settings_from(
     """
     run = get_run(db, run_id)
     if run.state != "done":
-        raise BadInput(f"Run {run.number} is {run.state}: only a run that is done can be gone on from.")
+        told = {"number": run.number, "state": tr(run.state)}
+        raise BadInput(tr("Run {number} is {state}: only a run that is done can be gone on from.", **told))
     if run.project_id != snapshot.project_id and settings.get("objective", "sft") == "sft":
+        told = {"number": run.number, "snapshot": snapshot.id[:8]}
         raise BadInput(
-            f"Run {run.number} is of another project than snapshot {snapshot.id[:8]}: choose one of its own."
+            tr("Run {number} is of another project than snapshot {snapshot}: choose one of its own.", **told)
         )
     if run.base_model != base_model:
-        raise BadInput(f"Run {run.number} was trained on '{run.base_model}', not on '{base_model}': choose that base.")
+        told = {"number": run.number, "own": run.base_model, "other": base_model}
+        raise BadInput(tr("Run {number} was trained on '{own}', not on '{other}': choose that base.", **told))
     left = weights_of(workspace, run)
     return {**_kept(run, settings), **settings, "method": _method(run, settings), "start_from": str(left)}
 
@@ -55,7 +59,8 @@ def weights_of(workspace: Workspace, run: Run) -> Path:
         folder = workspace.runs / run.id / name
         if any(folder.glob("*.safetensors")):
             return folder
-    raise NotFound(f"The weights of run {run.number} are gone from {workspace.runs / run.id}: train it again.")
+    told = {"number": run.number, "folder": workspace.runs / run.id}
+    raise NotFound(tr("The weights of run {number} are gone from {folder}: train it again.", **told))
 
 
 def check_start(spec: TrainSpec) -> None:
@@ -66,8 +71,11 @@ def check_start(spec: TrainSpec) -> None:
         raise BadSpec("This snapshot holds preferences: set objective to dpo, ipo or kto.")
     if spec.objective != "sft" and not preferences:
         raise BadSpec(
-            f"Objective {spec.objective} learns from preferences, and this snapshot has none: set objective to sft, or "
-            "freeze a project whose task is preference."
+            tr(
+                "Objective {objective} learns from preferences, and this snapshot has none: set objective to sft, or "
+                "freeze a project whose task is preference.",
+                objective=spec.objective,
+            )
         )
 
 
@@ -80,7 +88,8 @@ def has_preferences(snapshot: Path) -> bool:
             batches = file.iter_batches(batch_size=4096, columns=["rejected"])
             return any(batch.column(0).null_count < len(batch) for batch in batches)
     except (pa.ArrowException, OSError):
-        raise BadFile(f"{snapshot}/train.parquet cannot be read: freeze the project again.") from None
+        file = f"{snapshot}/train.parquet"
+        raise BadFile(tr("{file} cannot be read: freeze the project again.", file=file)) from None
 
 
 def _method(run: Run, settings: Mapping[str, object]) -> str:
@@ -90,8 +99,11 @@ def _method(run: Run, settings: Mapping[str, object]) -> str:
     asked = str(settings.get("method", had))
     wanted = "lora" if asked == "pissa" else asked
     if wanted != had and not {wanted, had} <= _PLAIN:
-        told = METHODS[had].title if had in METHODS else had  # type: ignore[index]
-        raise BadSpec(f"Run {run.number} was trained by {told}, and what it left can only go on so: set method={had}.")
+        title = METHODS[had].title if had in METHODS else had  # type: ignore[index]
+        told = {"number": run.number, "title": tr(title), "method": had}
+        raise BadSpec(
+            tr("Run {number} was trained by {title}, and what it left can only go on so: set method={method}.", **told)
+        )
     return wanted
 
 
@@ -105,5 +117,8 @@ def _kept(run: Run, settings: Mapping[str, object]) -> dict[str, object]:
             kept[name] = value * doubled
     for name, value in kept.items():
         if name in settings and str(settings[name]) != str(value):
-            raise BadSpec(f"Run {run.number} has {name} {value}, and what goes on from it keeps that: leave it unset.")
+            told = {"number": run.number, "name": name, "value": value}
+            raise BadSpec(
+                tr("Run {number} has {name} {value}, and what goes on from it keeps that: leave it unset.", **told)
+            )
     return kept | ({"chat_template": run.spec["chat_template"]} if run.spec.get("chat_template") else {})

@@ -39,6 +39,7 @@ from studio.jobs.plan_spec import complete, planned_bytes
 from studio.jobs.processes import ask_to_stop
 from studio.jobs.queueing import TURN, WAITING, cancel, enqueue
 from studio.jobs.runs import make_spec
+from studio.language import tr
 from studio.settings import USER, Workspace
 
 SWEEPING_MODULE = "studio.sweeping"
@@ -72,7 +73,9 @@ def start_curve(
     if not snapshot.test_rows and not snapshot.validation_rows:
         raise BadInput("A learning curve is measured on held-out rows, and this snapshot has none: freeze another.")
     if snapshot.train_rows < LEAST_ROWS:
-        raise BadInput(f"A learning curve needs at least {LEAST_ROWS} training rows: label more, and freeze again.")
+        raise BadInput(
+            tr("A learning curve needs at least {rows} training rows: label more, and freeze again.", rows=LEAST_ROWS)
+        )
     base = _base(workspace, snapshot, base_model, settings)
     project = get_project(db, snapshot.project_id)
     labeled = project.task in _LABELED
@@ -87,7 +90,10 @@ def start_curve(
         (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise DiskFull(f"The curve cannot be written to {folder}: {error.strerror or error}. Make room.") from error
+        why = error.strerror or error
+        raise DiskFull(
+            tr("The curve cannot be written to {folder}: {why}. Make room.", folder=folder, why=why)
+        ) from error
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -171,7 +177,7 @@ def make_parts(snapshot: Path, folder: Path, fractions: Sequence[float], labeled
     try:
         table = pq.read_table(snapshot / "train.parquet")
     except (OSError, pa.ArrowException) as error:
-        raise BadFile(f"The snapshot in {snapshot} cannot be read: freeze it again.") from error
+        raise BadFile(tr("The snapshot in {folder} cannot be read: freeze it again.", folder=snapshot)) from error
     order = nested_order(_answers(table) if labeled else [""] * len(table), seed)
     counts = sorted({max(1, round(share * len(table))) for share in shares})
     if len(counts) < 3:
@@ -225,7 +231,8 @@ def _base(
     if base.objective != "sft":
         raise BadInput("A learning curve is drawn for learning answers (objective sft), not for preferences.")
     if not (base.snapshot / "manifest.json").exists():
-        raise NotFound(f"The files of snapshot {snapshot.id} are gone from {base.snapshot}: freeze it again.")
+        told = {"snapshot": snapshot.id, "folder": base.snapshot}
+        raise NotFound(tr("The files of snapshot {snapshot} are gone from {folder}: freeze it again.", **told))
     check_start(base)
     return base if base.held_out_rows else base.model_copy(update={"held_out_rows": _HELD_OUT_ROWS})
 
@@ -250,4 +257,5 @@ def _evaluation(workspace: Workspace, project: Project, snapshot: Snapshot, base
     try:
         return EvalSpec.model_validate(fields)
     except ValidationError as error:
-        raise BadSpec(f"The answers cannot be scored: {error.errors()[0]['msg'][:200]}.") from None
+        why = error.errors()[0]["msg"][:200]
+        raise BadSpec(tr("The answers cannot be scored: {why}.", why=why)) from None

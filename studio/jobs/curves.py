@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +28,8 @@ from studio.evaluation.scoring import MEASURES
 from studio.jobs import job_folders
 from studio.jobs.job_folders import Standing
 from studio.jobs.processes import is_alive
+from studio.jobs.sayings import retold
+from studio.language import mark, reader, tr, trn
 from studio.settings import Workspace
 
 AHEAD = 2.0
@@ -123,7 +125,7 @@ def get_curve(workspace: Workspace, curve_id: str) -> LearningCurve:
     """One curve. Raises NotFound."""
     curve = _look(curve_folder(workspace, curve_id))
     if curve is None:
-        raise NotFound(f"The folder of learning curve '{curve_id}' cannot be read.")
+        raise NotFound(tr("The folder of learning curve '{curve}' cannot be read.", curve=curve_id))
     return curve
 
 
@@ -131,7 +133,8 @@ def curve_folder(workspace: Workspace, curve_id: str) -> Path:
     """Where a curve lies. Raises NotFound for what is no curve of this workspace."""
     folder = workspace.curves / curve_id
     if not curve_id.startswith("curve-") or folder.parent != workspace.curves or not folder.is_dir():
-        raise NotFound(f"There is no learning curve '{curve_id[:60]}' in {workspace.curves}.")
+        told = {"curve": curve_id[:60], "folder": workspace.curves}
+        raise NotFound(tr("There is no learning curve '{curve}' in {folder}.", **told))
     return folder
 
 
@@ -146,28 +149,35 @@ def write_about(folder: Path, about: About) -> None:
     (folder / _ABOUT_FILE).write_text(json.dumps(asdict(about)), encoding="utf-8")
 
 
-@lru_cache(maxsize=64)
 def foretell(folder: Path, report: CurveReport) -> Foretold:
     """What the points so far say: of the metric where answers were scored, else of the held-out loss."""
+    return _foretold(folder, report, reader())
+
+
+@lru_cache(maxsize=64)
+def _foretold(folder: Path, report: CurveReport, language: str) -> Foretold:
+    """The same; `language`: that of the words in it, so that none is kept for readers of another."""
     done = [(number, point) for number, point in enumerate(report.points) if point.state == "done"]
     by_score = bool(done) and all(point.score is not None for _, point in done)
     points = [_scored(folder, number, point) if by_score else _lost(folder, number, point) for number, point in done]
     measure = MEASURES.get(done[-1][1].metric if by_score else "loss", MEASURES["loss"])
-    told = Foretold(measure.title, measure.higher, measure.best, tuple((point.labels, point.score) for point in points))
+    scores = tuple((point.labels, point.score) for point in points)
+    told = Foretold(tr(measure.title), measure.higher, measure.best, scores)
     try:
         curve = fitted(_comparable(points), measure.best, measure.higher)
     except BadInput:
-        missing = 3 - len(points)
-        sentence = (
-            f"{missing} more {'part' if missing == 1 else 'parts'} until a curve can be fitted." if points else ""
+        sentence = trn(
+            "{count} more part until a curve can be fitted.",
+            "{count} more parts until a curve can be fitted.",
+            3 - len(points),
         )
-        return Foretold(told.measure, told.higher_better, told.best, told.points, sentence=sentence)
+        return replace(told, sentence=sentence if points else "")
     if measure.higher:
         more = more_labels(curve, _SCORE_GAIN * measure.best, "points", 100 / measure.best)
     else:
         now = max(predicted(curve, curve.labels).score, 1e-6)
         more = more_labels(curve, _LOSS_GAIN * now, f"% {measure.title.lower()}", 100 / now)
-    return Foretold(told.measure, told.higher_better, told.best, told.points, _line(curve, points), more, more.sentence)
+    return replace(told, line=_line(curve, points), more=more, sentence=retold(more.sentence))
 
 
 def _line(curve: Curve, points: Sequence[Point]) -> tuple[Prediction, ...]:
@@ -215,7 +225,7 @@ def _look(folder: Path) -> LearningCurve | None:
     if about is None:
         return None
     standing = job_folders.standing(
-        folder, "The learning curve broke off", "Stopped. Resume goes on with the part that was at work."
+        folder, mark("The learning curve broke off"), mark("Stopped. Resume goes on with the part that was at work.")
     )
     return LearningCurve(folder, about, spec, standing, read_report(folder))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from studio.contract.shapes import Shape
 from studio.contract.spec import Family, Method
 from studio.jobs.plan_tokens import Lengths
+from studio.language import mark, tr
 
 SHORT_ENOUGH = 1024
 """Tokens: up to here a limit on the length saves nothing, as no row is padded beyond the longest beside it."""
@@ -45,7 +46,7 @@ def good_defaults(
         *_batches(batch, given),
         Chosen("learning_rate", *_rate(family, method, size, objective)),
         *_course(family, method),
-        *([Chosen("weight_decay", 0.01, "a little, so that weights do not drift")] if method == "full" else []),
+        *([Chosen("weight_decay", 0.01, tr("a little, so that weights do not drift"))] if method == "full" else []),
         *_adapter(method, rows, given),
         *([_length(shape, lengths)] if lengths is not None else []),
     ]
@@ -59,20 +60,23 @@ def _method(family: Family, given: Mapping[str, object]) -> Method:
 
 def _why_method(family: Family) -> str:
     if family == "encoder":
-        return "a classifier is small enough to train whole, and learns more that way"
-    return "learns a style or format from hundreds of pairs, leaves the base model as it is, saves to megabytes"
+        return tr("a classifier is small enough to train whole, and learns more that way")
+    return tr("learns a style or format from hundreds of pairs, leaves the base model as it is, saves to megabytes")
 
 
 def _epochs(family: Family, method: Method, rows: int, objective: str) -> Chosen:
     if objective != "sft":
-        return Chosen("epochs", 1.0 if rows >= 500 else 2.0, "preferences are learnt fast, and overlearnt soon after")
+        why = tr("preferences are learnt fast, and overlearnt soon after")
+        return Chosen("epochs", 1.0 if rows >= 500 else 2.0, why)
     steps = ((500, 10.0), (2000, 6.0), (8000, 5.0), (50_000, 3.0)) if family == "encoder" else (
         (100, 5.0), (5000, 3.0), (20_000, 2.0))  # fmt: skip
     epochs = next((passes for most, passes in steps if rows < most), 1.0 if family != "encoder" else 2.0)
     if method in ("prompt", "ia3", "vera"):
         epochs *= 2
-    few = "few rows are read more often" if rows < 500 else "so many rows need few passes" if rows >= 5000 else "usual"
-    return Chosen("epochs", epochs, f"passes over {rows:,} rows ({few}); the best point of the run is what is kept")
+    few = mark("so many rows need few passes") if rows >= 5000 else mark("usual")
+    few = mark("few rows are read more often") if rows < 500 else few
+    why = tr("passes over {rows:,} rows ({few}); the best point of the run is what is kept", rows=rows, few=tr(few))
+    return Chosen("epochs", epochs, why)
 
 
 def _batch(family: Family, rows: int) -> int:
@@ -85,17 +89,16 @@ def _batches(batch: int, given: Mapping[str, object]) -> list[Chosen]:
     """Rows a forward pass; with one of the two numbers given the other follows from it."""
     if "batch_size" in given or "gradient_accumulation" in given:
         return []
-    why = f"{batch} rows a step: enough to be steady, few enough to learn from each"
+    why = tr("{rows} rows a step: enough to be steady, few enough to learn from each", rows=batch)
     return [Chosen("batch_size", batch, why)]
 
 
 def _rate(family: Family, method: Method, size: int, objective: str) -> tuple[float, str]:
     """Learning rate by method and size: the fewer weights learn, and the smaller the model, the higher it may be."""
     small, middle = size < 50_000_000, size < 400_000_000
-    billions = f"{size / 1e9:.1f} billion" if size >= 1e9 else f"{size / 1e6:.0f} million"
-    about = f"usual for {_TITLES[method]} on a model of {billions} weights"
     if objective != "sft":
-        return (5e-6 if method == "full" else 5e-5), "preferences want a tenth of what answers do"
+        return (5e-6 if method == "full" else 5e-5), tr("preferences want a tenth of what answers do")
+    about = _usual(method, size)
     if method == "full":
         if family == "encoder":
             return (2e-4 if small else 5e-5 if middle else 2e-5), about
@@ -107,22 +110,35 @@ def _rate(family: Family, method: Method, size: int, objective: str) -> tuple[fl
     return float(f"{min(base * factor, 0.1):.1g}"), about
 
 
+def _usual(method: Method, size: int) -> str:
+    """Where a rate comes from that is usual for a method and a size."""
+    title = tr(_TITLES[method])
+    if size >= 1e9:
+        return tr("usual for {method} on a model of {size:.1f} billion weights", method=title, size=size / 1e9)
+    return tr("usual for {method} on a model of {size:.0f} million weights", method=title, size=size / 1e6)
+
+
 _TITLES: dict[Method, str] = {
-    "lora": "LoRA", "rslora": "rsLoRA (its updates are larger)", "dora": "DoRA", "pissa": "PiSSA (it starts on "
-    "the main directions)", "lora-plus": "LoRA+ (half of its weights learn faster)",
-    "vera": "VeRA (very few weights learn)",
-    "ia3": "IA³ (very few weights learn)", "prompt": "prompt tuning (very few weights learn)", "qlora": "QLoRA",
-    "full": "full fine-tuning",
-}  # fmt: skip
+    "lora": "LoRA",
+    "rslora": mark("rsLoRA (its updates are larger)"),
+    "dora": "DoRA",
+    "pissa": mark("PiSSA (it starts on the main directions)"),
+    "lora-plus": mark("LoRA+ (half of its weights learn faster)"),
+    "vera": mark("VeRA (very few weights learn)"),
+    "ia3": mark("IA³ (very few weights learn)"),
+    "prompt": mark("prompt tuning (very few weights learn)"),
+    "qlora": "QLoRA",
+    "full": mark("full fine-tuning"),
+}
 
 
 def _course(family: Family, method: Method) -> list[Chosen]:
     """How the learning rate goes; where nothing is said, as the spec has it."""
     if family != "encoder" or method != "full":
         return []
-    why = "a new head begins at random: gently at first, so that it does not shake what the body knows"
+    why = tr("a new head begins at random: gently at first, so that it does not shake what the body knows")
     return [
-        Chosen("schedule", "linear", "down to nothing in a straight line: usual for classifiers"),
+        Chosen("schedule", "linear", tr("down to nothing in a straight line: usual for classifiers")),
         Chosen("warmup_ratio", 0.1, why),
     ]
 
@@ -132,12 +148,16 @@ def _adapter(method: Method, rows: int, given: Mapping[str, object]) -> list[Cho
         return []
     rank = 256 if method == "vera" else 8 if rows < 100 else 16 if rows < 10_000 else 32
     used = _whole(given.get("lora_rank"), rank)
-    why = f"{rows:,} rows: more rows can fill a higher rank"
+    why = tr("{rows:,} rows: more rows can fill a higher rank", rows=rows)
     if method == "vera":
-        why = "VeRA's shared random matrices want a high rank: it costs next to nothing"
+        why = tr("VeRA's shared random matrices want a high rank: it costs next to nothing")
     return [
         Chosen("lora_rank", rank, why),
-        Chosen("lora_alpha", float(min(2 * used, 4096)), "twice the rank, so that the rate need not change with it"),
+        Chosen(
+            "lora_alpha",
+            float(min(2 * used, 4096)),
+            tr("twice the rank, so that the rate need not change with it"),
+        ),
     ]
 
 
@@ -146,13 +166,12 @@ def _length(shape: Shape | None, lengths: Lengths) -> Chosen:
     window = shape.window if shape and shape.window else 1_000_000
     longest, most = lengths.percentile(1.0), lengths.percentile(0.999)
     if 1.3 * longest <= SHORT_ENOUGH:
-        return Chosen(
-            "max_length", min(SHORT_ENOUGH, window), f"the longest row has about {longest} tokens: none is left out"
-        )
+        why = tr("the longest row has about {tokens} tokens: none is left out", tokens=longest)
+        return Chosen("max_length", min(SHORT_ENOUGH, window), why)
     wanted = -(-int(1.15 * most + 16) // 128) * 128
-    why = f"99.9 % of the rows have at most about {most} tokens"
+    why = tr("99.9 % of the rows have at most about {tokens} tokens", tokens=most)
     if wanted > window:
-        return Chosen("max_length", window, f"the model has no more positions ({why})")
+        return Chosen("max_length", window, tr("the model has no more positions ({why})", why=why))
     return Chosen("max_length", max(wanted, min(SHORT_ENOUGH, window)), why)
 
 

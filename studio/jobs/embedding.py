@@ -22,6 +22,7 @@ from studio.contract.events import log_tail, read_all
 from studio.contract.spec import SPEC_FILE
 from studio.errors import Cancelled, DiskFull, JobFailed
 from studio.jobs.processes import ask_to_stop, claimed, is_alive, reap, spawn
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 EMBED_MODULE = "studio.inference.embed"
@@ -82,7 +83,8 @@ class _Stored:
                 continue  # another follower has taken it up
             vectors = table["vector"].combine_chunks()
             if vectors.type.list_size != DIMENSIONS:
-                raise JobFailed(f"The encoder gives vectors of {vectors.type.list_size} numbers, not {DIMENSIONS}.")
+                told = mark("The encoder gives vectors of {found} numbers, not {wanted}.")
+                raise JobFailed(tr(told, found=vectors.type.list_size, wanted=DIMENSIONS))
             insert_vectors(self._db, self._project_id, table["example_id"].to_pylist(), vectors)
             path.unlink(missing_ok=True)
             self.added += len(table)
@@ -100,7 +102,8 @@ def _start(db: Database, project_id: str, run_dir: Path, encoder: str) -> bool:
             EmbedSpec.model_validate({"encoder": encoder}).model_dump_json(), encoding="utf-8"
         )
     except OSError as error:
-        raise DiskFull(f"The texts cannot be written to {run_dir}: {error.strerror}. Make room.") from error
+        told = tr("The texts cannot be written to {folder}: {why}. Make room.", folder=run_dir, why=error.strerror)
+        raise DiskFull(told) from error
     with claimed(run_dir) as lock:
         spawn(run_dir, EMBED_MODULE, lock)
     return True
@@ -138,8 +141,8 @@ def _follow(run_dir: Path, stored: _Stored, cancelled: Callable[[], bool]) -> No
         raise Cancelled("Stopped: the vectors made so far are kept, and the rest can be made later.")
     if state != "done":
         said = [str(event.data["message"]) for event in events if event.kind == "error"]
-        why = said[-1] if said else log_tail(run_dir, 1)[:300] or "it was killed"
-        raise JobFailed(f"The vectors could not be made: {why}")
+        why = tr(said[-1]) if said else log_tail(run_dir, 1)[:300] or tr("it was killed")
+        raise JobFailed(tr("The vectors could not be made: {why}", why=why))
 
 
 def _end(run_dir: Path) -> None:

@@ -26,6 +26,7 @@ from studio.contract.outward import refuse_private
 from studio.errors import BadInput, DiskFull, JobFailed
 from studio.jobs.drafts import Reply
 from studio.jobs.outward import Outward
+from studio.language import tr
 from studio.settings import Workspace
 
 ANSWER_LIMIT = 1 << 20
@@ -69,7 +70,9 @@ def save_endpoint(workspace: Workspace, url: str, model: str, key: str = "") -> 
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise DiskFull(f"The endpoint cannot be kept in {path.parent}: {error.strerror}.") from None
+        why = error.strerror
+        words = tr("The endpoint cannot be kept in {folder}: {reason}.", folder=path.parent, reason=why)
+        raise DiskFull(words) from None
     return endpoint
 
 
@@ -136,13 +139,33 @@ def _ask(client: httpx.Client, endpoint: Endpoint, turns: Sequence[Message], max
     if status in (400, 422):  # some refuse a question for log probabilities
         status, _, text = post(client, endpoint, body)
     if status != 200:
-        raise JobFailed(f"The endpoint {endpoint.host} refused with status {status}: check its address, model and key.")
+        raise JobFailed(refused(endpoint, status))
     try:
         given = json.loads(text)
         choice = given["choices"][0]
         return Reply(str(choice["message"]["content"] or ""), _entropy(given, choice))
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-        raise JobFailed(f"The endpoint {endpoint.host} does not answer as OpenAI's chat completions do.") from None
+        host = endpoint.host
+        raise JobFailed(tr("The endpoint {host} does not answer as OpenAI's chat completions do.", host=host)) from None
+
+
+def refused(endpoint: Endpoint, status: int) -> str:
+    """What is said of a status that is none of success."""
+    return tr(
+        "The endpoint {host} refused with status {status}: check its address, model and key.",
+        host=endpoint.host,
+        status=status,
+    )
+
+
+def elsewhere(endpoint: Endpoint) -> str:
+    """What is said of a redirect."""
+    return tr("The endpoint {host} sends elsewhere: name the address it sends to.", host=endpoint.host)
+
+
+def unreachable(endpoint: Endpoint, error: Exception) -> str:
+    """What is said where nobody answers."""
+    return tr("The endpoint {host} cannot be reached ({error}).", host=endpoint.host, error=type(error).__name__)
 
 
 def post(client: httpx.Client, endpoint: Endpoint, body: dict[str, object]) -> tuple[int, httpx.Headers, bytes]:
@@ -150,24 +173,24 @@ def post(client: httpx.Client, endpoint: Endpoint, body: dict[str, object]) -> t
 
     Raises Unreachable, and JobFailed for a redirect, a private host or a response past the limits.
     """
-    began = time.monotonic()
+    began, host = time.monotonic(), endpoint.host
     try:
         with client.stream("POST", f"{endpoint.url}/chat/completions", json=body) as response:
             if response.is_redirect:
-                raise JobFailed(f"The endpoint {endpoint.host} sends elsewhere: name the address it sends to.")
+                raise JobFailed(elsewhere(endpoint))
             pieces, size = [], 0
             for piece in response.iter_bytes():
                 pieces.append(piece)
                 size += len(piece)
                 if size > ANSWER_LIMIT:
-                    raise JobFailed(f"The endpoint {endpoint.host} sent more than a megabyte for one answer.")
+                    raise JobFailed(tr("The endpoint {host} sent more than a megabyte for one answer.", host=host))
                 if time.monotonic() - began > _LONGEST:
-                    raise JobFailed(f"The endpoint {endpoint.host} took more than ten minutes for one answer.")
+                    raise JobFailed(tr("The endpoint {host} took more than ten minutes for one answer.", host=host))
             return response.status_code, response.headers, b"".join(pieces)
     except BadInput as error:
         raise JobFailed(str(error)) from None
     except httpx.HTTPError as error:
-        raise Unreachable(f"The endpoint {endpoint.host} cannot be reached ({type(error).__name__}).") from None
+        raise Unreachable(unreachable(endpoint, error)) from None
 
 
 def _entropy(given: dict[str, Any], choice: dict[str, Any]) -> float | None:

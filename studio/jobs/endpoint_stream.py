@@ -15,9 +15,10 @@ import httpx
 
 from studio.contract.chat import Message
 from studio.errors import BadInput, JobFailed
-from studio.jobs.endpoint import Endpoint
+from studio.jobs.endpoint import Endpoint, elsewhere, refused, unreachable
 from studio.jobs.engine import Answer, Sampling, Weights
 from studio.jobs.outward import AsyncOutward
+from studio.language import tr
 
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 _DATA = "data:"
@@ -55,7 +56,7 @@ async def stream_endpoint(
         except BadInput as error:
             raise JobFailed(str(error)) from None
         except httpx.HTTPError as error:
-            raise JobFailed(f"The endpoint {endpoint.host} cannot be reached ({type(error).__name__}).") from None
+            raise JobFailed(unreachable(endpoint, error)) from None
     yield coming.whole()
 
 
@@ -113,7 +114,8 @@ async def _lines(endpoint: Endpoint, response: httpx.Response) -> AsyncIterator[
     async for piece in response.aiter_bytes():
         size += len(piece)
         if size > _LIMIT:
-            raise JobFailed(f"The endpoint {endpoint.host} sent more than eight megabytes for one answer.")
+            host = endpoint.host
+            raise JobFailed(tr("The endpoint {host} sent more than eight megabytes for one answer.", host=host))
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             yield line.decode("utf-8", "replace").strip()
@@ -122,11 +124,11 @@ async def _lines(endpoint: Endpoint, response: httpx.Response) -> AsyncIterator[
 
 def _check(endpoint: Endpoint, response: httpx.Response) -> None:
     if response.is_redirect:
-        raise JobFailed(f"The endpoint {endpoint.host} sends elsewhere: name the address it sends to.")
+        raise JobFailed(elsewhere(endpoint))
     status = response.status_code
     if status != 200:
-        raise JobFailed(f"The endpoint {endpoint.host} refused with status {status}: check its address, model and key.")
+        raise JobFailed(refused(endpoint, status))
 
 
 def _odd(endpoint: Endpoint) -> str:
-    return f"The endpoint {endpoint.host} does not stream as OpenAI's chat completions do."
+    return tr("The endpoint {host} does not stream as OpenAI's chat completions do.", host=endpoint.host)

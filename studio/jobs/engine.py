@@ -27,6 +27,7 @@ from studio.contract.spec import SPEC_FILE, EngineSpec
 from studio.errors import BadInput, DiskFull, JobFailed, NotFound
 from studio.jobs.models import check_base_model
 from studio.jobs.processes import ask_to_stop, claimed, gives_memory_back, is_alive, reap, spawn
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 ENGINE_MODULE = "studio.inference"
@@ -35,7 +36,7 @@ _START_SECONDS = 600
 _READ_SECONDS = 3600
 """Between two pieces of an answer; before the first one, others' answers are written. A dead process tells at once."""
 _KILL_SECONDS = 2
-_CLOSING = "The studio is closing."
+_CLOSING = mark("The studio is closing.")
 _NO_CLASSIFIER = "no_classifier"
 
 
@@ -151,7 +152,8 @@ class Engine:
         try:
             yield
         except httpx.HTTPError as error:
-            raise JobFailed(f"The model's process does not answer ({type(error).__name__}): ask again.") from error
+            kind = type(error).__name__
+            raise JobFailed(tr("The model's process does not answer ({kind}): ask again.", kind=kind)) from error
 
 
 class _Coming:
@@ -210,7 +212,8 @@ def start_engine(
         path.touch(mode=0o600)  # it holds the token
         path.write_text(spec.model_dump_json(), encoding="utf-8")
     except OSError as error:
-        raise DiskFull(f"The engine's folder cannot be written: {error.strerror}. Make room.") from error
+        why = error.strerror
+        raise DiskFull(tr("The engine's folder cannot be written: {reason}. Make room.", reason=why)) from error
     with claimed(run_dir) as lock:
         spawn(run_dir, ENGINE_MODULE, lock, gives_memory_back())
     try:
@@ -303,7 +306,8 @@ def _wait_for_port(run_dir: Path, closing: threading.Event) -> int:
                 return int(str(port))
         if not alive:
             last = log_tail(run_dir, 1)
-            raise JobFailed(f"The model's process ended while it loaded. Its last words: {last[:300]}")
+            ended = tr("The model's process ended while it loaded. Its last words: {words}", words=last[:300])
+            raise JobFailed(ended)
         if closing.wait(0.05):
             raise JobFailed(_CLOSING)
     raise JobFailed("The model did not load within ten minutes: choose a smaller one.")
@@ -333,7 +337,7 @@ def _raise_for(status: int, body: str) -> None:
         error = json.loads(body)["error"]
         message, code = str(error["message"]), error.get("code")
     except (ValueError, KeyError, TypeError, AttributeError):
-        message, code = f"The model's process answered with status {status}.", None
+        message, code = tr("The model's process answered with status {status}.", status=status), None
     if code == _NO_CLASSIFIER:
         raise NoClassifier(message)
     kind = {400: BadInput, 404: NotFound, 413: BadInput}.get(status, JobFailed)

@@ -32,6 +32,7 @@ from studio.jobs import job_folders
 from studio.jobs.engine import where_to_run
 from studio.jobs.job_folders import Standing
 from studio.jobs.processes import claimed, gives_memory_back, is_alive, spawn
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 EVALUATION_MODULE = "studio.evaluation"
@@ -81,7 +82,7 @@ def start_evaluation(db: Database, workspace: Workspace, run_id: str, *, beside:
     """
     run = get_run(db, run_id)
     if not run.adapter_hash:
-        raise BadInput(f"Run {run.number} has no weights yet: evaluate it when it has ended.")
+        raise BadInput(tr("Run {number} has no weights yet: evaluate it when it has ended.", number=run.number))
     if beside:
         asked = {"snapshot": workspace.snapshots / Path(beside).name, **asked}
     spec = _spec(workspace, get_project(db, run.project_id), run, asked)
@@ -89,14 +90,17 @@ def start_evaluation(db: Database, workspace: Workspace, run_id: str, *, beside:
     folder = folder_of(workspace, run_id, beside)
     with _LOCK:
         if is_alive(folder):
-            raise BadInput(f"Run {run.number} is being evaluated already: wait for it, or cancel it.")
+            words = tr("Run {number} is being evaluated already: wait for it, or cancel it.", number=run.number)
+            raise BadInput(words)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "events.jsonl").unlink(missing_ok=True)
             (folder / SOURCES_FILE).write_text(json.dumps(sources_of(db, run.project_id, ids)), encoding="utf-8")
             (folder / SPEC_FILE).write_text(spec.model_dump_json(), encoding="utf-8")
         except OSError as error:
-            raise DiskFull(f"The evaluation cannot be written to {folder}: {error.strerror or error}.") from error
+            why = error.strerror or error
+            words = tr("The evaluation cannot be written to {folder}: {reason}.", folder=folder, reason=why)
+            raise DiskFull(words) from error
         with claimed(folder) as lock:
             spawn(folder, EVALUATION_MODULE, lock, gives_memory_back())
     return run
@@ -129,7 +133,7 @@ def look_at(workspace: Workspace, run: Run, beside: str = "") -> Evaluated:
 
 def standing_of(workspace: Workspace, run_id: str, beside: str = "") -> Standing:
     """How a run's newest evaluation stands, without its report: for those who look every second."""
-    words = ("The evaluation broke off", "Cancelled: what was answered is kept.")
+    words = (mark("The evaluation broke off"), mark("Cancelled: what was answered is kept."))
     return job_folders.standing(folder_of(workspace, run_id, beside), *words)
 
 
@@ -156,7 +160,8 @@ def list_rows(
     Raises BadInput for another key, JobFailed where there are none.
     """
     if order not in ORDERS:
-        raise BadInput(f"Rows cannot be sorted by '{order}'; by: {', '.join(ORDERS)}.")
+        known = ", ".join(ORDERS)
+        raise BadInput(tr("Rows cannot be sorted by '{order}'; by: {known}.", order=order, known=known))
     path = folder_of(workspace, run_id) / ROWS_FILE
     try:
         table = _table_of(path, _stamp(path))
@@ -262,5 +267,9 @@ def _ids(spec: EvalSpec) -> Sequence[str]:
     except (OSError, KeyError, pa.ArrowException) as error:
         raise BadInput("The run's snapshot cannot be read: verify it on Datasets.") from error
     if not len(column):
-        raise BadInput(f"The run's snapshot has no {spec.split} rows: freeze one that holds some out, and train on it.")
+        split = tr(spec.split)
+        words = tr(
+            "The run's snapshot has no {split} rows: freeze one that holds some out, and train on it.", split=split
+        )
+        raise BadInput(words)
     return [str(one) for one in column.to_pylist()]

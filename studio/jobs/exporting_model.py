@@ -44,6 +44,7 @@ from studio.jobs.engine import where_to_run
 from studio.jobs.evaluating import look_at as look_at_evaluation
 from studio.jobs.job_folders import Standing
 from studio.jobs.processes import claimed, is_alive, spawn
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 EXPORT_MODULE = "studio.export"
@@ -84,7 +85,8 @@ def start_export(
     JobFailed.
     """
     if wanted not in FORMATS:
-        raise BadInput(f"There is no format '{wanted[:40]}'; there are: {', '.join(FORMATS)}.")
+        told = tr("There is no format '{name}'; there are: {known}.", name=wanted[:40], known=", ".join(FORMATS))
+        raise BadInput(told)
     run = None if source.startswith(BASE) else get_run(db, source)
     if run is not None:
         _check(run, wanted)
@@ -107,7 +109,8 @@ def start_export(
                 shutil.rmtree(place, ignore_errors=True)
             (folder / SPEC_FILE).write_text(spec.model_dump_json(), encoding="utf-8")
         except OSError as error:
-            raise DiskFull(f"The export cannot be written to {folder}: {error.strerror or error}.") from error
+            why = error.strerror or error
+            raise DiskFull(tr("The export cannot be written to {folder}: {why}.", folder=folder, why=why)) from error
         with claimed(folder) as lock:
             spawn(folder, EXPORT_MODULE, lock)
     record(db, user.name, "model export", run.project_id if run else "", source, format=wanted)
@@ -117,7 +120,7 @@ def start_export(
 def look_at(workspace: Workspace, source: str, wanted: Format) -> Exported:
     """How the newest export of a source in a format stands."""
     folder = folder_of(workspace, source, wanted)
-    found = job_folders.standing(folder, "The export broke off", "Cancelled: nothing was exported.")
+    found = job_folders.standing(folder, mark("The export broke off"), mark("Cancelled: nothing was exported."))
     if found.state != "done":
         return Exported(source, wanted, found)
     try:
@@ -125,7 +128,8 @@ def look_at(workspace: Workspace, source: str, wanted: Format) -> Exported:
     except JobFailed as error:
         return Exported(source, wanted, Standing("failed", words=str(error)))
     if not report.target.is_dir():
-        return Exported(source, wanted, Standing("none", words=f"'{report.target}' is gone: export again."))
+        gone = tr("'{folder}' is gone: export again.", folder=report.target)
+        return Exported(source, wanted, Standing("none", words=gone))
     return Exported(source, wanted, found, report)
 
 
@@ -165,12 +169,14 @@ def folder_of(workspace: Workspace, source: str, wanted: str) -> Path:
 def _check(run: Run, wanted: str) -> None:
     """What can be said without loading anything. Raises BadInput."""
     if not run.adapter_hash:
-        raise BadInput(f"Run {run.number} has no weights yet: export it when it has ended.")
+        raise BadInput(tr("Run {number} has no weights yet: export it when it has ended.", number=run.number))
     method = run.spec.get("method", "lora")
     if wanted == "adapter" and method == "full":
-        raise BadInput(f"Run {run.number} has trained all weights, so it has no adapter: export it as merged or gguf.")
+        told = mark("Run {number} has trained all weights, so it has no adapter: export it as merged or gguf.")
+        raise BadInput(tr(told, number=run.number))
     if wanted != "adapter" and method == "prompt":
-        raise BadInput(f"Run {run.number} has learnt a prompt, which has no weights to merge: export it as adapter.")
+        told = mark("Run {number} has learnt a prompt, which has no weights to merge: export it as adapter.")
+        raise BadInput(tr(told, number=run.number))
 
 
 def _free(target: Path) -> Path:
@@ -178,9 +184,10 @@ def _free(target: Path) -> Path:
         place = target.expanduser().absolute()
         taken = place.exists() and (not place.is_dir() or any(place.iterdir()))
     except (OSError, RuntimeError, ValueError):
-        raise BadInput(f"'{str(target)[:200]}' is no usable path: name another folder.") from None
+        told = tr("'{path}' is no usable path: name another folder.", path=str(target)[:200])
+        raise BadInput(told) from None
     if taken:
-        raise BadInput(f"'{place}' is there already: name a folder that is not.")
+        raise BadInput(tr("'{path}' is there already: name a folder that is not.", path=place))
     return place
 
 

@@ -18,6 +18,7 @@ from studio.contract.events import Event, log_tail, read_all
 from studio.errors import BadSpec, Cancelled, JobFailed
 from studio.jobs.processes import ask_to_stop, is_alive, reap, stop_was_asked
 from studio.jobs.waiting import HELD, why_waiting
+from studio.language import tr
 
 State = Literal["none", "waiting", "running", "done", "stopped", "failed"]
 
@@ -112,4 +113,4 @@ def unusable(error: ValidationError) -> BadSpec:
     """What is wrong first with the fields of a job's spec."""
     first = error.errors()[0]
     name = str(first["loc"][0]).replace("_", " ") if first["loc"] else "setting"
-    return BadSpec(f"The {name} cannot be used: {first['msg']}.")
+    return BadSpec(tr("The {name} cannot be used: {why}.", name=name, why=first["msg"]))

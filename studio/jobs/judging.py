@@ -54,6 +54,7 @@ from studio.jobs.evaluating import EvalRow, folder_of, list_rows, look_at
 from studio.jobs.job_folders import Standing
 from studio.jobs.judge_kept import Kept
 from studio.jobs.processes import claimed, is_alive, spawn
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 JUDGE_MODULE = "studio.jobs.judge"
@@ -173,14 +174,16 @@ def start_judging(db: Database, workspace: Workspace, user: User, run_id: str, a
     run, folder = get_run(db, run_id), _folder(workspace, run_id)
     with _LOCK:
         if is_alive(folder):
-            raise BadInput(f"Run {run.number} is being judged already: wait for it, or stop it.")
+            raise BadInput(tr("Run {number} is being judged already: wait for it, or stop it.", number=run.number))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "events.jsonl").unlink(missing_ok=True)
             (folder / SPEC_FILE).write_text(order.spec.model_dump_json(), encoding="utf-8")
             write_pairs(folder, order.pairs)
         except OSError as error:
-            raise DiskFull(f"The judging cannot be written to {folder}: {error.strerror or error}.") from error
+            why = error.strerror or error
+            words = tr("The judging cannot be written to {folder}: {reason}.", folder=folder, reason=why)
+            raise DiskFull(words) from error
         sent = {"model": order.spec.model, "rows": len(order.pairs), "reference": order.spec.reference}
         record(db, user.name, "judge ask", run.project_id, run.id, host=order.endpoint.host, **sent)
         with claimed(folder) as lock:
@@ -203,8 +206,8 @@ def look_at_judge(workspace: Workspace, run: Run) -> Judging:
 
 def judge_standing(workspace: Workspace, run_id: str) -> Standing:
     """How a run's newest judging stands, without its report."""
-    stopped = "Stopped: what was judged is kept, and asking again goes on there."
-    return job_folders.standing(_folder(workspace, run_id), "The judging broke off", stopped)
+    stopped = mark("Stopped: what was judged is kept, and asking again goes on there.")
+    return job_folders.standing(_folder(workspace, run_id), mark("The judging broke off"), stopped)
 
 
 def cancel_judging(workspace: Workspace, run_id: str) -> None:
@@ -288,13 +291,16 @@ def _order(db: Database, workspace: Workspace, run_id: str, asked: JudgeAsk, key
     run = get_run(db, run_id)
     report = look_at(workspace, run).report
     if report is None:
-        raise BadInput(f"Run {run.number} is not evaluated yet: evaluate it first, a judge reads those answers.")
+        words = tr(
+            "Run {number} is not evaluated yet: evaluate it first, a judge reads those answers.", number=run.number
+        )
+        raise BadInput(words)
     endpoint = with_kept_key(workspace, checked_endpoint(asked.url, asked.model, key))
     criteria = asked.criteria.strip() or criteria_of(db, workspace, run.project_id)
     if unsafe_text(criteria):
         raise BadInput("The criteria hold characters that cannot be sent: type them anew.")
     if not 1 <= asked.rows <= MOST_ROWS:
-        raise BadInput(f"A judge is asked about 1 to {MOST_ROWS:,} rows.")
+        raise BadInput(tr("A judge is asked about 1 to {most:,} rows.", most=MOST_ROWS))
     if asked.most_cost and not (asked.price_in or asked.price_out):
         raise BadInput("A limit on the cost needs the prices: give them as the endpoint's provider names them.")
     pairs = _pairs(workspace, run)

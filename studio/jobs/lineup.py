@@ -18,6 +18,7 @@ from studio.jobs.comparison import Pane, Stream, stream_sides
 from studio.jobs.endpoint import Endpoint, load_endpoint
 from studio.jobs.endpoint_stream import stream_endpoint
 from studio.jobs.engine import Answer, Engine, Engines, Question, Sampling, where_to_run
+from studio.language import tr
 from studio.settings import Workspace
 
 BASE, ENDPOINT = "", "endpoint"
@@ -27,8 +28,8 @@ MOST_RUNS = 3
 
 @dataclass(frozen=True)
 class Party:
-    """Who answers on one side: `key` is BASE, ENDPOINT or a run's id, `name` what people read; `refused` says in a
-    sentence why it does not answer."""
+    """Who answers on one side: `key` is BASE, ENDPOINT or a run's id, `name` what people read, in English as votes keep
+    it (studio.jobs.evaluation_said says it); `refused` says in a sentence why it does not answer."""
 
     key: str
     name: str
@@ -54,7 +55,7 @@ def line_up(db: Database, workspace: Workspace, run_ids: Sequence[str], endpoint
     if not chosen:
         raise BadInput("Choose a run first; when there is none yet, train one in the Train tab.")
     if len(chosen) > MOST_RUNS:
-        raise BadInput(f"Compare at most {MOST_RUNS} runs at once: take some away.")
+        raise BadInput(tr("Compare at most {count} runs at once: take some away.", count=MOST_RUNS))
     runs = [get_run(db, run_id) for run_id in chosen]
     base = runs[0].base_model
     parties = [Party(BASE, "Base")]
@@ -96,4 +97,8 @@ async def _refuse(why: str) -> AsyncIterator[str | Answer]:
 
 
 def _other(number: int, base: str) -> str:
-    return f"Run {number} was not trained from {base}, which is in memory now: compare it apart from the others."
+    return tr(
+        "Run {number} was not trained from {base}, which is in memory now: compare it apart from the others.",
+        number=number,
+        base=base,
+    )

@@ -14,6 +14,7 @@ from typing import Any
 from studio.contract.shapes import Shape, family_of_config, shape_of_config
 from studio.contract.spec import BASE_ENCODER, STARTER, Family
 from studio.errors import BadModel
+from studio.language import tr
 
 __all__ = ["Shape", "check_base_model", "family_of", "folder_of", "model_shape"]
 
@@ -62,9 +63,16 @@ def check_base_model(name: str) -> str:
     if folder := _folder(name):
         return str(_checked_folder(folder))
     if name.startswith((".", "/", "~")) or "\\" in name or "\0" in name:
-        raise BadModel(f"There is no folder {name}: name a folder with config.json and *.safetensors, or 'starter'.")
+        raise BadModel(
+            tr(
+                "There is no folder {folder}: name a folder with config.json and *.safetensors, or 'starter'.",
+                folder=name,
+            )
+        )
     if not _HUB_ID.fullmatch(name):
-        raise BadModel(f"'{name}' is neither a folder nor a Hub id such as HuggingFaceTB/SmolLM2-135M-Instruct.")
+        raise BadModel(
+            tr("'{name}' is neither a folder nor a Hub id such as HuggingFaceTB/SmolLM2-135M-Instruct.", name=name)
+        )
     return name
 
 
@@ -88,7 +96,7 @@ def model_shape(models: Path, name: str) -> Shape | None:
     try:
         return shape_of_config(_config(folder), count)
     except ValueError as error:
-        raise BadModel(f"{folder / 'config.json'} has {error}.") from None
+        raise BadModel(tr("{file} has {what}.", file=folder / "config.json", what=error)) from None
 
 
 def folder_of(models: Path, name: str) -> Path | None:
@@ -125,8 +133,14 @@ def _checked_folder(folder: Path) -> Path:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         other = any(file.suffix in _PICKLED for file in folder.iterdir())
-        why = "only pickled weights, which can run code" if other else "no weights"
-        raise BadModel(f"The folder {folder} has {why}: put its *.safetensors files there.")
+        if not other:
+            raise BadModel(tr("The folder {folder} has no weights: put its *.safetensors files there.", folder=folder))
+        raise BadModel(
+            tr(
+                "The folder {folder} has only pickled weights, which can run code: put its *.safetensors files there.",
+                folder=folder,
+            )
+        )
     for file in weights:
         _parameters(file)
     return folder
@@ -137,11 +151,11 @@ def _config(folder: Path) -> dict[str, object]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BadModel(f"The folder {folder} has no config.json: it is not a model folder.") from None
+        raise BadModel(tr("The folder {folder} has no config.json: it is not a model folder.", folder=folder)) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise BadModel(f"{path} cannot be read: {error}.") from None
+        raise BadModel(tr("{file} cannot be read: {why}.", file=path, why=error)) from None
     if not isinstance(config, dict):
-        raise BadModel(f"{path} is not a model's config.")
+        raise BadModel(tr("{file} is not a model's config.", file=path))
     return config
 
 
@@ -158,4 +172,4 @@ def _parameters(file: Path) -> int:
                 raise ValueError("file cut short")
             return int(sum(prod(entry["shape"]) for entry in entries))
     except (OSError, ValueError, LookupError, TypeError, RecursionError, struct.error) as error:
-        raise BadModel(f"{file} is damaged ({error}): download it again.") from None
+        raise BadModel(tr("{file} is damaged ({why}): download it again.", file=file, why=error)) from None

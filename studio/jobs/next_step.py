@@ -18,6 +18,7 @@ from storage.snapshots import list_snapshots
 from studio.contract.events import ACTIVE_STATES
 from studio.errors import NotFound
 from studio.jobs.overview import Overview, RunLook
+from studio.language import tr, trn
 
 FIRST_RUN = 50
 """Accepted pairs from which a first run is worth it: a tenth of fewer is not even five rows to validate on."""
@@ -70,29 +71,51 @@ def _guided(left: int, frozen: bool, runs: Sequence[Run]) -> Step:
     """`runs`: the newest first."""
     run = runs[0] if runs else None
     if not frozen and left:
-        waits = f"{_count(left, 'mail waits', 'mails wait')} for a job card"
-        return Step(f"{waits}: write each in one line, as the guidelines show.", "Label", "Label", part=1)
+        words = trn(
+            "{count:,} mail waits for a job card: write each in one line, as the guidelines show.",
+            "{count:,} mails wait for a job card: write each in one line, as the guidelines show.",
+            left,
+        )
+        return Step(words, "Label", tr("Label"), part=1)
     if not frozen:
-        return Step("Freeze the pairs: a run learns from data that stays as it is.", "Datasets", "Datasets", part=2)
+        words = tr("Freeze the pairs: a run learns from data that stays as it is.")
+        return Step(words, "Datasets", tr("Datasets"), part=2)
     if run is None:
-        words = "Start a run: the settings are chosen for you, and the plan says what they are and why."
-        return Step(words, "Train", "Train", part=3)
+        words = tr("Start a run: the settings are chosen for you, and the plan says what they are and why.")
+        return Step(words, "Train", tr("Train"), part=3)
     if run.state in ACTIVE_STATES or run.state == "waiting":
-        left_over = f", {_minutes(run.eta_seconds)} left" if run.eta_seconds else ""
-        words = f"Run {run.number} is {run.state}{left_over}. The loss falls as it learns the form."
-        return Step(words, "Train", "Watch it", run.id, part=3)
+        return Step(_learning(run), "Train", tr("Watch it"), run.id, part=3)
     if run.state != "done":
-        return Step(f"Run {run.number} has {run.state}: start another.", "Train", "Train", run.id, part=3)
-    words = "Compare: ask the base model and yours for the job card of the same new mail."
-    return Step(words, "Compare", "Compare", run.id, part=4)
+        words = tr("Run {number} has {state}: start another.", number=run.number, state=tr(run.state))
+        return Step(words, "Train", tr("Train"), run.id, part=3)
+    words = tr("Compare: ask the base model and yours for the job card of the same new mail.")
+    return Step(words, "Compare", tr("Compare"), run.id, part=4)
+
+
+def _learning(run: Run) -> str:
+    state = tr(run.state)
+    if not run.eta_seconds:
+        return tr("Run {number} is {state}. The loss falls as it learns the form.", number=run.number, state=state)
+    return tr(
+        "Run {number} is {state}, {time} left. The loss falls as it learns the form.",
+        number=run.number,
+        state=state,
+        time=_minutes(run.eta_seconds),
+    )
 
 
 def _labeling(found: Overview) -> Step | None:
     if found.tally.returned and found.left:
-        back = _count(found.tally.returned, "answer")
-        return Step(f"{back} came back with a comment, {found.left:,} left to label in all.", "Label", "Label")
+        words = trn(
+            "{count:,} answer came back with a comment, {left:,} left to label in all.",
+            "{count:,} answers came back with a comment, {left:,} left to label in all.",
+            found.tally.returned,
+            left=found.left,
+        )
+        return Step(words, "Label", tr("Label"))
     if found.left:
-        return Step(f"{_count(found.left, 'example')} left to label.", "Label", "Label")
+        words = trn("{count:,} example left to label.", "{count:,} examples left to label.", found.left)
+        return Step(words, "Label", tr("Label"))
     return None
 
 
@@ -100,70 +123,130 @@ def _reviewing(found: Overview) -> Step | None:
     waiting = found.tally.pending + found.tally.flagged
     if not waiting:
         return None
-    flagged = f", {found.tally.flagged:,} of them flagged" if found.tally.flagged else ""
-    return Step(f"{_count(waiting, 'example')} to review{flagged}.", "Review", "Review")
+    if not found.tally.flagged:
+        words = trn("{count:,} example to review.", "{count:,} examples to review.", waiting)
+    else:
+        words = trn(
+            "{count:,} example to review, {flagged:,} of them flagged.",
+            "{count:,} examples to review, {flagged:,} of them flagged.",
+            waiting,
+            flagged=found.tally.flagged,
+        )
+    return Step(words, "Review", tr("Review"))
 
 
 def _data(found: Overview) -> Step | None:
     if found.tally.total:
         return None
-    return Step(
-        "Import examples: a file of prompts to label, or of prompts with their answers.", "Data", "Import a file"
-    )
+    words = tr("Import examples: a file of prompts to label, or of prompts with their answers.")
+    return Step(words, "Data", tr("Import a file"))
 
 
 def _urgent(found: Overview) -> Step | None:
     if found.alerts:
-        return Step(
-            f"{_count(found.alerts, 'figure')} of the model in service went beyond the limit.", "Monitor", "Look"
+        words = trn(
+            "{count:,} figure of the model in service went beyond the limit.",
+            "{count:,} figures of the model in service went beyond the limit.",
+            found.alerts,
         )
+        return Step(words, "Monitor", tr("Look"))
     run = next((look.run for look in found.recent if look.active), None)
     if run is None:
         return _queued(found)
-    far = f", {100 * run.step // run.steps} % done" if run.steps and run.step else ""
-    left = f", {_minutes(run.eta_seconds)} left" if run.eta_seconds else ""
-    return Step(f"Run {run.number} is {run.state}{far}{left}.", "Train", "Watch it", run.id)
+    return Step(_how_far(run), "Train", tr("Watch it"), run.id)
+
+
+def _how_far(run: Run) -> str:
+    state = tr(run.state)
+    percent = 100 * run.step // run.steps if run.steps and run.step else None
+    time = _minutes(run.eta_seconds) if run.eta_seconds else ""
+    if percent is None and not time:
+        return tr("Run {number} is {state}.", number=run.number, state=state)
+    if percent is None:
+        return tr("Run {number} is {state}, {time} left.", number=run.number, state=state, time=time)
+    if not time:
+        return tr("Run {number} is {state}, {percent} % done.", number=run.number, state=state, percent=percent)
+    return tr(
+        "Run {number} is {state}, {percent} % done, {time} left.",
+        number=run.number,
+        state=state,
+        percent=percent,
+        time=time,
+    )
 
 
 def _queued(found: Overview) -> Step | None:
     """The newest run, while it is in the queue with nothing at work."""
     run = found.recent[0].run if found.recent else None
     if run and run.state == "waiting":
-        return Step(f"Run {run.number} waits for its turn.", "Train", "See the queue", run.id)
+        words = tr("Run {number} waits for its turn.", number=run.number)
+        return Step(words, "Train", tr("See the queue"), run.id)
     if run and run.state == "paused":
-        return Step(f"Run {run.number} is paused: resume it in the queue.", "Train", "See the queue", run.id)
+        words = tr("Run {number} is paused: resume it in the queue.", number=run.number)
+        return Step(words, "Train", tr("See the queue"), run.id)
     return None
 
 
 def _toward_a_run(found: Overview) -> Step | None:
     """While there is no run of the newest snapshot."""
-    have, waiting = found.tally.accepted, found.tally.pending
-    if found.newest is None and have < FIRST_RUN:
-        missing = f"{_count(FIRST_RUN - have, 'more accepted pair')} until a first run is worth it"
-        if waiting and (waiting >= FIRST_RUN - have or not found.left):
-            return Step(f"{missing}; {_count(waiting, 'answer waits', 'answers wait')} for review.", "Review", "Review")
-        if found.left:
-            return Step(f"{missing}.", "Label", "Label")
-        if not found.runs:
-            return Step(f"{missing}, and nothing is left to label: import more.", "Data", "Import a file")
+    have = found.tally.accepted
+    if found.newest is None and have < FIRST_RUN and (step := _missing(found, FIRST_RUN - have)):
+        return step
     if found.newest is None and have:
-        return Step(
-            f"{_count(have, 'accepted pair')}: freeze them as a snapshot to train on.", "Datasets", "Freeze a snapshot"
+        words = trn(
+            "{count:,} accepted pair: freeze them as a snapshot to train on.",
+            "{count:,} accepted pairs: freeze them as a snapshot to train on.",
+            have,
         )
+        return Step(words, "Datasets", tr("Freeze a snapshot"))
     if found.newest and all(look.run.snapshot_id != found.newest.id for look in found.recent):
-        rows = _count(found.newest.train_rows, "row")
-        return Step(f"Snapshot v{found.newest.version} has {rows} to train on and no run yet.", "Train", "Train")
+        words = trn(
+            "Snapshot v{version} has {count:,} row to train on and no run yet.",
+            "Snapshot v{version} has {count:,} rows to train on and no run yet.",
+            found.newest.train_rows,
+            version=found.newest.version,
+        )
+        return Step(words, "Train", tr("Train"))
     return None
+
+
+def _missing(found: Overview, missing: int) -> Step | None:
+    """While `missing` pairs lack for a first run."""
+    waiting = found.tally.pending
+    if waiting and (waiting >= missing or not found.left):
+        words = trn(
+            "{count:,} more accepted pair until a first run is worth it; {waiting} for review.",
+            "{count:,} more accepted pairs until a first run is worth it; {waiting} for review.",
+            missing,
+            waiting=trn("{count:,} answer waits", "{count:,} answers wait", waiting),
+        )
+        return Step(words, "Review", tr("Review"))
+    if found.left:
+        words = trn(
+            "{count:,} more accepted pair until a first run is worth it.",
+            "{count:,} more accepted pairs until a first run is worth it.",
+            missing,
+        )
+        return Step(words, "Label", tr("Label"))
+    if found.runs:
+        return None
+    words = trn(
+        "{count:,} more accepted pair until a first run is worth it, and nothing is left to label: import more.",
+        "{count:,} more accepted pairs until a first run is worth it, and nothing is left to label: import more.",
+        missing,
+    )
+    return Step(words, "Data", tr("Import a file"))
 
 
 def _ended(found: Overview) -> Step | None:
     newest = found.recent[0] if found.recent else None
     if newest and newest.run.state == "failed":
-        return Step(f"Run {newest.run.number} failed: {newest.run.message}", "Train", "See why", newest.run.id)
+        words = tr("Run {number} failed: {why}", number=newest.run.number, why=tr(newest.run.message))
+        return Step(words, "Train", tr("See why"), newest.run.id)
     done = _newest_done(found)
     if done and not done.kind:
-        words = f"Run {done.run.number} is done. Is it better than its base model?"
-        return Step(words, "Evaluate", "Evaluate", done.run.id)
+        words = tr("Run {number} is done. Is it better than its base model?", number=done.run.number)
+        return Step(words, "Evaluate", tr("Evaluate"), done.run.id)
     return None
 
 
@@ -173,26 +256,45 @@ def _judged(found: Overview) -> Step | None:
         return None
     number = done.run.number
     if done.kind == "better":
-        return Step(f"Run {number}: {done.sentence} Put it into service?", "Deploy", "Deploy", done.run.id)
+        words = tr("Run {number}: {verdict} Put it into service?", number=number, verdict=done.sentence)
+        return Step(words, "Deploy", tr("Deploy"), done.run.id)
     if done.kind and found.left and found.fresh < _enough(found):
-        more = f" About {_count(done.needed, 'more held-out example')} would show it." if done.needed else ""
-        return Step(f"Run {number} is not shown to be better yet.{more} Label more.", "Label", "Label")
+        return Step(_unshown(number, done.needed), "Label", tr("Label"))
     return None
+
+
+def _unshown(number: int, needed: int | None) -> str:
+    if not needed:
+        return tr("Run {number} is not shown to be better yet. Label more.", number=number)
+    return trn(
+        "Run {number} is not shown to be better yet. About {count:,} more held-out example would show it. Label more.",
+        "Run {number} is not shown to be better yet. About {count:,} more held-out examples would show it. Label more.",
+        needed,
+        number=number,
+    )
 
 
 def _grown(found: Overview) -> Step | None:
     if found.newest is None or found.fresh < _enough(found):
         return None
-    fresh = _count(found.fresh, "accepted pair")
-    words = f"{fresh} since snapshot v{found.newest.version}: freeze and train again."
-    return Step(words, "Datasets", "Freeze a snapshot")
+    words = trn(
+        "{count:,} accepted pair since snapshot v{version}: freeze and train again.",
+        "{count:,} accepted pairs since snapshot v{version}: freeze and train again.",
+        found.fresh,
+        version=found.newest.version,
+    )
+    return Step(words, "Datasets", tr("Freeze a snapshot"))
 
 
 def _rated_down(found: Overview) -> Step | None:
     if not found.down:
         return None
-    answers = _count(found.down, "answer was", "answers were")
-    return Step(f"{answers} rated down this week: take them up as examples to label.", "Monitor", "Look at them")
+    words = trn(
+        "{count:,} answer was rated down this week: take them up as examples to label.",
+        "{count:,} answers were rated down this week: take them up as examples to label.",
+        found.down,
+    )
+    return Step(words, "Monitor", tr("Look at them"))
 
 
 def _newest_done(found: Overview) -> RunLook | None:
@@ -206,8 +308,6 @@ def _enough(found: Overview) -> int:
 
 
 def _minutes(seconds: float) -> str:
-    return f"about {round(seconds / 60)} min" if seconds >= 90 else f"{round(seconds)} s"
-
-
-def _count(number: int, noun: str, plural: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    if seconds >= 90:
+        return tr("about {minutes} min", minutes=round(seconds / 60))
+    return tr("{seconds} s", seconds=round(seconds))

@@ -27,6 +27,7 @@ from studio.jobs.devices import Device, list_devices
 from studio.jobs.models import check_base_model
 from studio.jobs.plan_memory import ROOM, predict, row_limit
 from studio.jobs.plan_spec import Completed, complete
+from studio.language import tr
 from studio.settings import Workspace
 
 _CPU_EFFICIENCY = 0.45
@@ -72,7 +73,7 @@ class Plan:
     def method(self) -> str:
         """The method in the field's words."""
         ranked = self.spec.method in ("lora", "rslora", "dora", "pissa", "lora-plus", "qlora", "vera")
-        return METHODS[self.spec.method].title + (f" r{self.spec.lora_rank}" if ranked else "")
+        return tr(METHODS[self.spec.method].title) + (f" r{self.spec.lora_rank}" if ranked else "")
 
     @property
     def methods(self) -> list[Method]:
@@ -140,11 +141,12 @@ def _speed(db: Database, made: Completed) -> tuple[float | None, str]:
         kept = run.spec or {}
         same = same and kept.get("method", "lora") == spec.method and _ranks(kept) == spec.ranks
         if same and run.state == "done" and run.tokens_per_second:
-            return run.tokens_per_second, f"run {run.number} reached {run.tokens_per_second:.0f} tokens/s here"
+            reached = {"number": run.number, "speed": run.tokens_per_second}
+            return run.tokens_per_second, tr("run {number} reached {speed:.0f} tokens/s here", **reached)
     if device.kind != "cpu" or shape is None:
-        return None, "the first steps will tell: nothing like it has run here yet"
+        return None, tr("the first steps will tell: nothing like it has run here yet")
     speed = _cpu_flops() * _CPU_EFFICIENCY / _operations(shape, spec.method)
-    return speed, f"a matrix product timed here suggests {speed:,.0f} tokens/s"
+    return speed, tr("a matrix product timed here suggests {speed:,.0f} tokens/s", speed=speed)
 
 
 def _ranks(spec: Mapping[str, object]) -> int:
@@ -157,13 +159,18 @@ def _shared(made: Completed) -> str:
     """How many devices share each step, and how many could; '' where there is one."""
     spec, rows = made.spec, made.spec.rows_per_step
     if spec.ranks > 1:
-        what = "GPUs" if made.device.kind == "cuda" else "processes of the CPU"
-        return f"{spec.ranks} {what} share each step's {rows} rows; what is learnt is that of one"
+        shared = {"count": spec.ranks, "rows": rows}
+        if made.device.kind == "cuda":
+            return tr("{count} GPUs share each step's {rows} rows; what is learnt is that of one", **shared)
+        return tr("{count} processes of the CPU share each step's {rows} rows; what is learnt is that of one", **shared)
     count = sum(one.kind == "cuda" for one in list_devices()) if made.device.kind == "cuda" else 1
     could = min(count, rows)
     if could < 2 or spec.objective != "sft":
         return ""
-    return f"1 of {count} GPUs; with processes={could} as many share each step's {rows} rows, and learn the same"
+    return tr(
+        "1 of {count} GPUs; with processes={could} as many share each step's {rows} rows, and learn the same",
+        **{"count": count, "could": could, "rows": rows},
+    )
 
 
 def _beside(made: Completed, snapshot: Snapshot) -> float:
@@ -187,8 +194,9 @@ def _operations(shape: Shape, method: Method) -> float:
 
 
 def _longer(spec: TrainSpec) -> str:
-    done = "are left out and reported" if spec.overlong == "leave-out" else "lose the start of their prompt"
-    return f"than {spec.max_length:,} tokens {done}"
+    if spec.overlong == "leave-out":
+        return tr("than {tokens:,} tokens are left out and reported", tokens=spec.max_length)
+    return tr("than {tokens:,} tokens lose the start of their prompt", tokens=spec.max_length)
 
 
 @lru_cache(maxsize=1)
@@ -209,17 +217,28 @@ def _reasons(
 ) -> tuple[tuple[str, str], ...]:
     """What is true of the plan as a whole, beside the reasons of single settings."""
     spec = made.spec
-    passes = f"{spec.max_steps} steps as set" if spec.max_steps else f"{spec.epochs:g} passes over {rows:,} rows"
-    batch = f"{spec.rows_per_step} rows a step"
-    if spec.gradient_accumulation > 1:
-        batch += f" in {spec.gradient_accumulation} parts of {spec.batch_size}, so that it fits the memory"
-    learns = "the label; the text is read" if made.family == "encoder" else "the answer's tokens; the prompt is read"
-    more = [("Checkpointing", "on: the memory asks for it; a third more time")] if checkpointing else []
-    more += [("Devices", told)] if (told := _shared(made)) else []
+    passes = tr("{epochs:g} passes over {rows:,} rows", epochs=spec.epochs, rows=rows)
+    if spec.max_steps:
+        passes = tr("{steps} steps as set", steps=spec.max_steps)
+    learns = tr("on the answer's tokens; the prompt is read, not learnt")
+    if made.family == "encoder":
+        learns = tr("on the label; the text is read, not learnt")
+    more = [(tr("Checkpointing"), tr("on: the memory asks for it; a third more time"))] if checkpointing else []
+    more += [(tr("Devices"), told)] if (told := _shared(made)) else []
     return (
-        ("Steps", f"{steps:,}: {passes}, {batch}"),
-        ("Longer rows", _longer(spec)),
-        ("Time", why_speed),
-        ("Loss", f"on {learns}, not learnt"),
+        (tr("Steps"), tr("{steps:,}: {passes}, {batch}", steps=steps, passes=passes, batch=_batch(spec))),
+        (tr("Longer rows"), _longer(spec)),
+        (tr("Time"), why_speed),
+        (tr("Loss"), learns),
         *more,
+    )
+
+
+def _batch(spec: TrainSpec) -> str:
+    rows, parts = spec.rows_per_step, spec.gradient_accumulation
+    if parts == 1:
+        return tr("{rows} rows a step", rows=rows)
+    return tr(
+        "{rows} rows a step in {parts} parts of {size}, so that it fits the memory",
+        **{"rows": rows, "parts": parts, "size": spec.batch_size},
     )

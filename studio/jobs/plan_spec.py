@@ -15,6 +15,7 @@ from studio.jobs.devices import Device, list_devices
 from studio.jobs.models import check_base_model, family_of, folder_of, model_shape
 from studio.jobs.plan_memory import Fit, fit, predict
 from studio.jobs.plan_tokens import Lengths, row_lengths
+from studio.language import tr
 from studio.settings import Workspace
 
 
@@ -85,11 +86,19 @@ def refuse_devices(spec: TrainSpec, device: Device) -> None:
     here = [one.index for one in list_devices() if one.kind == "cuda"]
     missing = [number for number in spec.devices.split(",") if number and int(number) not in here]
     if missing:
-        told = f"there are {len(here)}, counted from 0" if here else "there is none here"
-        raise BadSpec(f"There is no GPU {missing[0]}: {told} (`devices` lists them).")
+        if not here:
+            raise BadSpec(tr("There is no GPU {number}: there is none here (`devices` lists them).", number=missing[0]))
+        told = {"number": missing[0], "here": len(here)}
+        raise BadSpec(tr("There is no GPU {number}: there are {here}, counted from 0 (`devices` lists them).", **told))
     count = {"cuda": len(here), "mps": 1}.get(device.kind, spec.ranks)  # a CPU has room for any
     if spec.ranks > count:
-        raise BadSpec(f"{spec.ranks} processes need a GPU each, and there are {count}: set processes={count}.")
+        raise BadSpec(
+            tr(
+                "{asked} processes need a GPU each, and there are {count}: set processes={count}.",
+                asked=spec.ranks,
+                count=count,
+            )
+        )
 
 
 def _tokenizer(folder: Path | None) -> Path | None:
@@ -100,5 +109,7 @@ def _tokenizer(folder: Path | None) -> Path | None:
 def _refuse_method(spec: TrainSpec, family: Family, device: Device) -> None:
     able = offered(family, device.kind == "cuda")
     if spec.method not in able:
-        why = "needs a CUDA GPU" if family in METHODS[spec.method].families else f"is not for {family} models"
-        raise BadSpec(f"{METHODS[spec.method].title} {why}: choose one of {', '.join(able)}.")
+        told = {"method": tr(METHODS[spec.method].title), "methods": ", ".join(able)}
+        if family in METHODS[spec.method].families:
+            raise BadSpec(tr("{method} needs a CUDA GPU: choose one of {methods}.", **told))
+        raise BadSpec(tr("{method} is not for {family} models: choose one of {methods}.", family=family, **told))

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from studio.contract.footprint import Batch
 from studio.contract.spec import Family
 from studio.errors import BadFile, NotFound
+from studio.language import tr
 
 CHARACTERS_PER_TOKEN = 3.8
 """Mean over English text with a 49k vocabulary (SmolLM2's on the sample project's pairs), where there is none here."""
@@ -104,8 +105,9 @@ def _stat(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError:
+        told = {"snapshot": path.parent.name, "folder": path.parent}
         raise NotFound(
-            f"The files of snapshot {path.parent.name} are gone from {path.parent}: freeze it again."
+            tr("The files of snapshot {snapshot} are gone from {folder}: freeze it again.", **told)
         ) from None
     return stat.st_mtime_ns, stat.st_size
 
@@ -118,7 +120,8 @@ def _turns(path: Path) -> _Turns:
             names = [name for name in ("messages", "rejected") if name in file.schema_arrow.names]
             parts += [_turns_of(batch) for batch in file.iter_batches(BLOCK_ROWS, columns=names)]
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise BadFile(f"{path} is damaged ({str(error).splitlines()[0]}): freeze the snapshot again.") from None
+        why = str(error).splitlines()[0]
+        raise BadFile(tr("{file} is damaged ({why}): freeze the snapshot again.", file=path, why=why)) from None
     nothing = np.zeros(0)
     return _Turns(
         np.concatenate([nothing, *(part.characters for part in parts)]),

@@ -33,14 +33,7 @@ from storage.runs import change_run, get_run, list_active_runs
 from storage.usage import begin_span_in, forget_span_in
 from studio.contract.events import ENDED_STATES, EVENTS_FILE
 from studio.errors import BadInput, JobFailed, NotFound, StudioError
-from studio.jobs.accounting import (
-    Compute,
-    compute_settings,
-    count_up,
-    job_folder,
-    list_spent,
-    refuse_spent,
-)
+from studio.jobs.accounting import Compute, compute_settings, count_up, job_folder, list_spent, refuse_spent
 from studio.jobs.curves import curve_at_work, get_curve
 from studio.jobs.devices import Device, list_devices
 from studio.jobs.naming import name_of
@@ -48,6 +41,7 @@ from studio.jobs.placing import AtWork, place
 from studio.jobs.processes import PROCESS_FILE, ask_to_stop, claimed, is_alive, reap, spawn, stop_was_asked
 from studio.jobs.sweeps import get_sweep, sweep_at_work
 from studio.jobs.waiting import mark_waiting, unmark_waiting
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 PRIORITIES = (-100, 100)
@@ -55,9 +49,9 @@ ATTEMPTS = 3
 AT_WORK = ("running", "pausing")
 _FIGURE_SECONDS = 10.0
 WAITING = ("waiting", "paused")
-PAUSED = "Paused: its checkpoint is kept and the device is free. Resume goes on from it."
-HELD_BACK = "Paused while it waited: Resume has it wait again."
-CANCELLED = "Cancelled while it waited: nothing of it is lost, Resume has it wait again."
+PAUSED = mark("Paused: its checkpoint is kept and the device is free. Resume goes on from it.")
+HELD_BACK = mark("Paused while it waited: Resume has it wait again.")
+CANCELLED = mark("Cancelled while it waited: nothing of it is lost, Resume has it wait again.")
 
 TURN = threading.RLock()
 """One process owns the database, so a lock of this process keeps looks at the jobs and starts apart; what a killed
@@ -383,7 +377,7 @@ def _events_size(folder: Path) -> int:
 def _known(db: Database, job_id: str) -> Job:
     job = get_job(db, job_id)
     if job is None:
-        raise NotFound(f"'{job_id[:60]}' is not in the queue: `queue` lists what is.")
+        raise NotFound(tr("'{job}' is not in the queue: `queue` lists what is.", job=job_id[:60]))
     return job
 
 
@@ -397,4 +391,4 @@ def _waiting(db: Database, job_id: str) -> Job:
 def _check_priority(priority: int) -> None:
     low, high = PRIORITIES
     if not low <= priority <= high:
-        raise BadInput(f"A priority lies between {low} and {high}.")
+        raise BadInput(tr("A priority lies between {low} and {high}.", low=low, high=high))

@@ -32,6 +32,7 @@ from studio.jobs.placing import asked_device
 from studio.jobs.plan_spec import complete, device_of, planned_bytes, refuse_devices
 from studio.jobs.processes import ask_to_stop, is_alive, reap, stop_was_asked
 from studio.jobs.queueing import PAUSED, TURN, WAITING, cancel, dispatch, enqueue, look, never_began
+from studio.language import mark, tr
 from studio.settings import USER, Workspace
 
 __all__ = [
@@ -52,9 +53,9 @@ _log = logging.getLogger(__name__)
 
 TRAINING_MODULE = "studio.training"
 _SAMPLE_SECONDS = 2.0
-_STOPPED = "Stopped. Its checkpoint is kept: Resume goes on from it."
-_PAUSED_EARLY = "Paused before its first checkpoint: Resume starts from the beginning."
-_STOPPED_EARLY = "Stopped before its first checkpoint: Resume starts from the beginning."
+_STOPPED = mark("Stopped. Its checkpoint is kept: Resume goes on from it.")
+_PAUSED_EARLY = mark("Paused before its first checkpoint: Resume starts from the beginning.")
+_STOPPED_EARLY = mark("Stopped before its first checkpoint: Resume starts from the beginning.")
 
 
 def make_spec(
@@ -91,7 +92,8 @@ def start_run(
     made = complete(workspace, snapshot.id, base_model, settings)
     spec = made.spec
     if not (spec.snapshot / "manifest.json").exists():
-        raise NotFound(f"The files of snapshot {snapshot.id} are gone from {spec.snapshot}: freeze it again.")
+        gone = {"snapshot": snapshot.id, "folder": spec.snapshot}
+        raise NotFound(tr("The files of snapshot {snapshot} are gone from {folder}: freeze it again.", **gone))
     check_start(spec)
     with TURN:
         sync_runs(db, workspace)
@@ -102,7 +104,8 @@ def start_run(
             (run_dir / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
         except OSError as error:
             shutil.rmtree(run_dir, ignore_errors=True)
-            raise DiskFull(f"The run cannot be written to {workspace.runs}: {error.strerror}. Make room.") from error
+            told = {"folder": workspace.runs, "why": error.strerror}
+            raise DiskFull(tr("The run cannot be written to {folder}: {why}. Make room.", **told)) from error
         row = (run_id, snapshot.project_id, snapshot.id, spec.base_model, spec.model_dump_json())
         create = partial(_create, row, spec.steps(snapshot.train_rows))
         ask = Ask(run_id, "run", snapshot.project_id, user, asked_device(spec), planned_bytes(made), priority)
@@ -124,11 +127,11 @@ def resume_run(
         sync_runs(db, workspace)
         run = get_run(db, run_id)
         if run.state == "done":
-            raise BadInput(f"Run {run.number} is done: there is nothing to resume.")
+            raise BadInput(tr("Run {number} is done: there is nothing to resume.", number=run.number))
         if run.state == "waiting":
-            raise BadInput(f"Run {run.number} waits in the queue already.")
+            raise BadInput(tr("Run {number} waits in the queue already.", number=run.number))
         if run.state not in (*ENDED_STATES, "paused"):
-            raise BadInput(f"Run {run.number} is at work already.")
+            raise BadInput(tr("Run {number} is at work already.", number=run.number))
         run_dir = _run_dir(workspace, run_id)
         asks = _asks(run, run_dir, share)
         job = get_job(db, run_id)
@@ -148,7 +151,7 @@ def stop_run(db: Database, workspace: Workspace, run_id: str) -> None:
             cancel(db, workspace, run_id)
             return
     if not ask_to_stop(_run_dir(workspace, run_id)):
-        raise BadInput(f"Run {run.number} is not at work: there is nothing to stop.")
+        raise BadInput(tr("Run {number} is not at work: there is nothing to stop.", number=run.number))
 
 
 def sync_runs(db: Database, workspace: Workspace) -> list[str]:
@@ -325,5 +328,5 @@ def _create(row: tuple[str, str, str, str, str], steps: int, cursor: Any) -> Non
 def _run_dir(workspace: Workspace, run_id: str) -> Path:
     run_dir = workspace.runs / run_id
     if run_id == ".." or run_dir.parent != workspace.runs or not run_dir.is_dir():
-        raise NotFound(f"There is no run '{run_id}' in {workspace.runs}.")
+        raise NotFound(tr("There is no run '{run}' in {folder}.", run=run_id, folder=workspace.runs))
     return run_dir

@@ -31,6 +31,7 @@ from studio.jobs.job_folders import Standing
 from studio.jobs.processes import ask_to_stop, claimed, gives_memory_back, is_alive, reap, spawn
 from studio.jobs.serving_engine import engine_for
 from studio.jobs.serving_keys import keys_file
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 SERVING_MODULE = "studio.serving"
@@ -74,13 +75,15 @@ def start_serving(
     folder = folder_of(workspace, runs[0].base_model)
     with _LOCK:
         if is_alive(folder):
-            raise BadInput(f"'{runs[0].base_model}' is being served already: stop that server first.")
+            told = tr("'{model}' is being served already: stop that server first.", model=runs[0].base_model)
+            raise BadInput(told)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "events.jsonl").unlink(missing_ok=True)
             (folder / SPEC_FILE).write_text(spec.model_dump_json(), encoding="utf-8")
         except OSError as error:
-            raise DiskFull(f"The server's folder cannot be written ({error.strerror or error}): make room.") from error
+            told = tr("The server's folder cannot be written ({why}): make room.", why=error.strerror or error)
+            raise DiskFull(told) from error
         write_names(folder, names_for(db, runs, projects))
         with claimed(folder) as lock:
             spawn(folder, SERVING_MODULE, lock, gives_memory_back())
@@ -125,7 +128,7 @@ def serving_standing(folder: Path) -> Server:
         base_model, names = read_serve_spec(folder).base_model, read_names(folder).names
     except BadSpec:
         base_model, names = "", {}
-    standing = job_folders.standing(folder, "The server broke off", "Stopped.")
+    standing = job_folders.standing(folder, mark("The server broke off"), mark("Stopped."))
     events = read_all(folder)
     told = next((event for event in reversed(events) if event.data.get("port")), None)
     warnings = [str(event.data.get("message")) for event in events if event.kind == "warning" and _after(event, told)]
@@ -152,7 +155,8 @@ def wait_until_serving(folder: Path, seconds: float = _START_SECONDS) -> Server:
             return found
         if not found.standing.alive:
             reap(folder)
-            raise JobFailed(found.standing.words or f"The server ended while it loaded: {log_tail(folder, 1)[:300]}")
+            last = tr("The server ended while it loaded: {words}", words=log_tail(folder, 1)[:300])
+            raise JobFailed(tr(found.standing.words) or last)
         time.sleep(0.1)
     stop_serving(folder)
     raise JobFailed("The model did not load in time: choose a smaller one.")
@@ -183,10 +187,13 @@ def _runs(db: Database, run_ids: Sequence[str], projects: Sequence[str]) -> list
         raise BadInput("There is nothing to serve: name a finished run, or promote one first.")
     runs = [get_run(db, run_id) for run_id in wanted]
     if other := next((run for run in runs if run.base_model != runs[0].base_model), None):
-        raise BadInput(
-            f"Run {other.number} began as '{other.base_model}' and run {runs[0].number} as '{runs[0].base_model}': "
-            "serve runs of one base model together, and the others by another server."
+        told = tr(
+            "Run {other} began as '{other_model}' and run {number} as '{model}': serve runs of one base model "
+            "together, and the others by another server.",
+            **{"other": other.number, "other_model": other.base_model},
+            **{"number": runs[0].number, "model": runs[0].base_model},
         )
+        raise BadInput(told)
     return runs
 
 
@@ -205,5 +212,6 @@ def _spec(workspace: Workspace, run: Run, asked: Mapping[str, Any]) -> ServeSpec
     except ValidationError as error:
         raise job_folders.unusable(error) from None
     if not is_own_machine(spec.host) and not read_keys(spec.keys).keys:
-        raise BadSpec(f"{spec.host} is open to others, so requests need keys: `python -m studio key add NAME` first.")
+        told = mark("{host} is open to others, so requests need keys: `python -m studio key add NAME` first.")
+        raise BadSpec(tr(told, host=spec.host))
     return spec.model_copy(update={"engine": engine_for(spec.engine, spec.device)})

@@ -11,6 +11,7 @@ from typing import Literal
 
 from studio.errors import BadSpec
 from studio.jobs.devices import list_devices
+from studio.language import tr
 
 Choice = Literal["auto", "studio", "vllm"]
 _OLDEST = (0, 12)
@@ -21,7 +22,7 @@ def engine_for(asked: Choice, device: str) -> Choice:
     """`auto` only where vLLM can be tried, else `studio`. Raises BadSpec for `vllm` where it cannot work."""
     missing = "" if asked == "studio" else _missing(device)
     if asked == "vllm" and missing:
-        raise BadSpec(f"{missing}, or serve with --engine studio.")
+        raise BadSpec(tr("{missing}, or serve with --engine studio.", missing=missing))
     return "studio" if missing else asked
 
 
@@ -29,11 +30,11 @@ def _missing(device: str) -> str:
     """What vLLM lacks here, with what to do about it."""
     least = ".".join(map(str, _OLDEST))
     if find_spec("vllm") is None:
-        return f"vLLM is not installed: install it beside the studio (`pip install 'vllm>={least}'`)"
+        return tr("vLLM is not installed: install it beside the studio (`pip install 'vllm>={least}'`)", least=least)
     if _version() < _OLDEST:
-        return f"vLLM is older than {least}: install a newer one (`pip install -U 'vllm>={least}'`)"
+        return tr("vLLM is older than {least}: install a newer one (`pip install -U 'vllm>={least}'`)", least=least)
     if device not in ("auto", "cuda") or not any(one.kind == "cuda" for one in list_devices()):
-        return "vLLM needs a CUDA GPU, and this server has none: start it on a machine with one"
+        return tr("vLLM needs a CUDA GPU, and this server has none: start it on a machine with one")
     return ""
 
 

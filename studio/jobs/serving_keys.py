@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from studio.contract.serving import KEYS_FILE, Key, Keys, hash_of, read_keys, write_keys
 from studio.errors import BadInput, NotFound
 from studio.jobs.locking import locked
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 _PREFIX = "sft-"
@@ -41,7 +42,7 @@ def add_key(
     `models`: the names that it may ask for, none = all; `days` until it expires. Raises BadInput, DiskFull.
     """
     if days is not None and not 0 < days <= _MOST_DAYS:
-        raise BadInput(f"A key is good for more than 0 and at most {_MOST_DAYS:,} days.")
+        raise BadInput(tr("A key is good for more than 0 and at most {days:,} days.", days=_MOST_DAYS))
     token, now = _PREFIX + secrets.token_urlsafe(_BYTES), datetime.now(UTC).replace(microsecond=0)
     fields = {
         "id": f"key-{secrets.token_hex(4)}",
@@ -56,10 +57,12 @@ def add_key(
         made = Key.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadInput(f"This {first['loc'][0]} of a key cannot be used: {first['msg']}.") from None
+        told = tr("This {field} of a key cannot be used: {why}.", field=first["loc"][0], why=first["msg"])
+        raise BadInput(told) from None
     with _changing(workspace) as keys:
         if len(keys) >= _MOST_KEYS:
-            raise BadInput(f"There are {_MOST_KEYS:,} keys already: use one key for more than one client.")
+            told = tr("There are {count:,} keys already: use one key for more than one client.", count=_MOST_KEYS)
+            raise BadInput(told)
         keys.append(made)
     return token, made
 
@@ -75,9 +78,10 @@ def revoke_key(workspace: Workspace, key: str) -> Key:
         living = [one for one in keys if one.revoked is None]
         found = [one for one in living if one.id == key] or [one for one in living if one.name == key]
         if not found:
-            raise NotFound(f"There is no key '{key[:100]}' that works: `key list` shows them.")
+            raise NotFound(tr("There is no key '{name}' that works: `key list` shows them.", name=key[:100]))
         if len(found) > 1:
-            raise BadInput(f"{len(found)} keys have the name '{key[:100]}': give the id of one; `key list` shows them.")
+            told = mark("{count} keys have the name '{name}': give the id of one; `key list` shows them.")
+            raise BadInput(tr(told, count=len(found), name=key[:100]))
         ended = found[0].model_copy(update={"revoked": datetime.now(UTC).replace(microsecond=0)})
         keys[keys.index(found[0])] = ended
     return ended

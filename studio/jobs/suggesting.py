@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from storage.database import Database
@@ -28,6 +28,7 @@ from studio.jobs.engine import Engines, Question, Sampling
 from studio.jobs.sources import Held, check_source, held_by
 from studio.labeling.ordering import LABEL_TASKS, Trained, order_by_diversity, order_by_entropy, order_by_uncertainty
 from studio.labeling.uncertainty import is_due
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 __all__ = ["Status", "Suggester", "draft"]
@@ -50,11 +51,18 @@ Peek = Callable[[str, int], Sequence[str]]
 
 @dataclass(frozen=True)
 class Status:
-    """What the suggester does for a project, in words; `fraction` of a step that takes long; `problem`: it is stuck."""
+    """What the suggester does for a project, as a sentence with `values` to fill in; `fraction` of a step that takes
+    long; `problem`: it is stuck."""
 
-    words: str = ""
+    sentence: str = ""
     fraction: float | None = None
     problem: bool = False
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """The sentence for who reads it now."""
+        return tr(self.sentence, **self.values)
 
 
 @dataclass
@@ -105,14 +113,14 @@ class Suggester:
         """Make vectors and orders now, whoever labels."""
         work = self._work(project_id)
         work.asked, work.called_off, work.wait_until, work.version = True, False, 0.0, -1
-        work.status = Status("Waiting for its turn")
+        work.status = Status(mark("Waiting for its turn"))
         self._wake.set()
 
     def cancel(self, project_id: str) -> None:
         """Stop making vectors; they are not made again before `compute` or a restart."""
         work = self._work(project_id)
         work.asked, work.called_off = False, True
-        work.status = Status("Stopped: the vectors made so far are kept.")
+        work.status = Status(mark("Stopped: the vectors made so far are kept."))
 
     def status(self, project_id: str) -> Status:
         """What is being done for a project."""
@@ -160,7 +168,7 @@ class Suggester:
             if not self._ended.is_set():
                 # A bug, but one that must not leave every other project without suggestions.
                 _log.exception("The suggester failed at project %s", project_id)
-            self._fail(work, "Suggestions broke off; the studio's log says why.")
+            self._fail(work, mark("Suggestions broke off; the studio's log says why."))
         return False
 
     def _fail(self, work: _Work, words: str) -> None:
@@ -179,19 +187,20 @@ class Suggester:
         if missing.texts > 0:
             self._embed(project.id, work)
         if work.asked or not missing.complete:
-            work.status = Status("Putting the most diverse examples first", 1.0)
+            work.status = Status(mark("Putting the most diverse examples first"), 1.0)
             order_by_diversity(self._db, project.id)
             work.trained, work.learned_from = None, 0
-            work.status = Status("Vectors and the diverse order are up to date.")
+            work.status = Status(mark("Vectors and the diverse order are up to date."))
         work.version = self._db.version(project.id)
         asked, work.asked = work.asked, False
         return asked or not missing.complete
 
     def _embed(self, project_id: str, work: _Work) -> None:
         def on_progress(done: int, total: int) -> None:
-            work.status = Status(f"Vectors of {done:,} of {total:,} examples", done / max(1, total))
+            sentence, values = mark("Vectors of {done:,} of {total:,} examples"), {"done": done, "total": total}
+            work.status = Status(sentence, done / max(1, total), values=values)
 
-        work.status = Status("Loading the encoder", 0.0)
+        work.status = Status(mark("Loading the encoder"), 0.0)
         embed_project(
             self._db, self._workspace, project_id, on_progress, lambda: work.called_off or self._ended.is_set()
         )
@@ -206,11 +215,12 @@ class Suggester:
         labels = count_labeled(self._db, project.id)
         if not is_due(labels, work.learned_from):
             return False
-        work.status = Status("Learning from the labels so far")
+        work.status = Status(mark("Learning from the labels so far"))
         work.trained, work.learned_from = order_by_uncertainty(self._db, project), labels
         work.version = self._db.version(project.id)
         if work.trained:
-            work.status = Status(f"The encoder has learned from {work.trained.labels:,} labels.")
+            learned = mark("The encoder has learned from {labels:,} labels.")
+            work.status = Status(learned, values={"labels": work.trained.labels})
         return work.trained is not None
 
     def _suggest(self, project: Project, work: _Work) -> bool:
@@ -233,12 +243,13 @@ class Suggester:
         if source != ENCODER and project.settings.order == "uncertain":
             order_by_entropy(self._db, project.id, source)
             work.version = self._db.version(project.id)
-        work.status = Status(_told(len(lacking) - len(batch), len(made), len(batch)))
+        work.status = _told(len(lacking) - len(batch), len(made), len(batch))
         return True
 
     def _draft(self, project: Project, examples: Sequence[Example], source: str, work: _Work) -> list[NewSuggestion]:
         if source != ENCODER:
-            work.status = Status(f"Asking the model about {len(examples)} examples")
+            asking = mark("Asking the model about {number} examples")
+            work.status = Status(asking, values={"number": len(examples)})
             return draft(self._workspace, self._engines, project, examples, source, held_by(self._db, source))
         answers = work.trained.answers([example.id for example in examples]) if work.trained else {}
         return [
@@ -250,13 +261,14 @@ class Suggester:
     def _why_wait(self, project: Project, source: str, work: _Work) -> str:
         """Why nobody is asked now, or ''."""
         if source == ENCODER:
-            return "" if work.trained else "The encoder suggests labels after the first ten answers of two kinds."
+            waits = mark("The encoder suggests labels after the first ten answers of two kinds.")
+            return "" if work.trained else waits
         if source == ENDPOINT:
             return ""
         if list_active_runs(self._db):
-            return "A run is training: suggestions go on when it has ended."
+            return mark("A run is training: suggestions go on when it has ended.")
         if not self._engines.is_free_for(*held_by(self._db, source)):
-            return "The model's process answers somebody else: suggestions go on in two minutes."
+            return mark("The model's process answers somebody else: suggestions go on in two minutes.")
         return ""
 
 
@@ -285,6 +297,11 @@ def draft(
     return [suggestion for suggestion in made if suggestion]
 
 
-def _told(left: int, made: int, asked: int) -> str:
-    without = f"; {asked - made} had no usable answer" if made < asked else ""
-    return f"{made} suggestions made{without}." if left <= 0 else f"{made} suggestions made{without}, {left} to come."
+def _told(left: int, made: int, asked: int) -> Status:
+    if made < asked:
+        all_made = mark("{made} suggestions made; {without} had no usable answer.")
+        more = mark("{made} suggestions made; {without} had no usable answer, {left} to come.")
+    else:
+        all_made, more = mark("{made} suggestions made."), mark("{made} suggestions made, {left} to come.")
+    values = {"made": made, "without": asked - made, "left": left}
+    return Status(all_made if left <= 0 else more, values=values)

@@ -27,6 +27,7 @@ from studio.jobs.processes import ask_to_stop, is_alive, reap
 from studio.jobs.queueing import TURN, WAITING, cancel, enqueue
 from studio.jobs.runs import make_spec, start_run
 from studio.jobs.sweeps import About, Sweep, get_sweep, is_orphaned, list_sweeps, sweep_folder, write_about
+from studio.language import tr
 from studio.settings import USER, Workspace
 
 SWEEPING_MODULE = "studio.sweeping"
@@ -63,7 +64,8 @@ def start_sweep(
     spec = _sweep_spec(workspace, snapshot.id, base_model, given, tried, {"trials": trials, **options})
     base = spec.base
     if not (base.snapshot / "manifest.json").exists():
-        raise NotFound(f"The files of snapshot {snapshot.id} are gone from {base.snapshot}: freeze it again.")
+        told = {"snapshot": snapshot.id, "folder": base.snapshot}
+        raise NotFound(tr("The files of snapshot {snapshot} are gone from {folder}: freeze it again.", **told))
     if not snapshot.validation_rows:
         raise BadInput("A sweep compares validation losses, and this snapshot has no validation rows: freeze another.")
     check_start(base)
@@ -76,7 +78,10 @@ def start_sweep(
         (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise DiskFull(f"The sweep cannot be written to {folder}: {error.strerror}. Make room.") from error
+        why = error.strerror
+        raise DiskFull(
+            tr("The sweep cannot be written to {folder}: {why}. Make room.", folder=folder, why=why)
+        ) from error
     try:
         enqueue(db, workspace, Ask(folder.name, "sweep", snapshot.project_id, user, asked_device(base), memory))
     except StudioError:  # then it is not in the queue
@@ -102,9 +107,9 @@ def resume_sweep(db: Database, workspace: Workspace, sweep_id: str, user: str = 
     folder = sweep_folder(workspace, sweep_id)
     sweep = get_sweep(workspace, sweep_id)
     if sweep.state == "done":
-        raise BadInput(f"Sweep {sweep.number} is done: there is nothing to resume.")
+        raise BadInput(tr("Sweep {number} is done: there is nothing to resume.", number=sweep.number))
     if sweep.active:
-        raise BadInput(f"Sweep {sweep.number} is at work already.")
+        raise BadInput(tr("Sweep {number} is at work already.", number=sweep.number))
     if is_orphaned(folder):
         _end_orphan(workspace, sweep_id)
     job = get_job(db, sweep_id)
@@ -119,7 +124,7 @@ def use_best(db: Database, workspace: Workspace, sweep_id: str, user: str = USER
     sweep = get_sweep(workspace, sweep_id)
     best = sweep.report.best_trial
     if best is None:
-        raise BadInput(f"No trial of sweep {sweep.number} has come to its end yet.")
+        raise BadInput(tr("No trial of sweep {number} has come to its end yet.", number=sweep.number))
     fields, about = settings_with(sweep.spec, best.values), sweep.about
     settings = {name: value for name, value in fields.items() if name in TRAIN_FIELDS}
     return start_run(

@@ -19,11 +19,12 @@ from studio.contract.sweep import SweepReport, SweepSpec, combinations, read_rep
 from studio.errors import NotFound, StudioError
 from studio.jobs.processes import PROCESS_FILE, is_alive, reap, stop_was_asked
 from studio.jobs.waiting import HELD, why_waiting
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 _ABOUT_FILE = "about.json"
-_STOPPED = "Stopped. Resume goes on with the trial that was at work."
-_ORPHAN = "The sweep's process is gone, and its last trial still trains: Resume takes it up."
+_STOPPED = mark("Stopped. Resume goes on with the trial that was at work.")
+_ORPHAN = mark("The sweep's process is gone, and its last trial still trains: Resume takes it up.")
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def get_sweep(workspace: Workspace, sweep_id: str) -> Sweep:
     """One sweep. Raises NotFound."""
     sweep = _look(sweep_folder(workspace, sweep_id))
     if sweep is None:
-        raise NotFound(f"The folder of sweep '{sweep_id}' cannot be read.")
+        raise NotFound(tr("The folder of sweep '{sweep}' cannot be read.", sweep=sweep_id))
     return sweep
 
 
@@ -102,7 +103,7 @@ def sweep_folder(workspace: Workspace, sweep_id: str) -> Path:
     """Where a sweep lies. Raises NotFound for what is no sweep of this workspace."""
     folder = workspace.sweeps / sweep_id
     if not sweep_id.startswith("sweep-") or folder.parent != workspace.sweeps or not folder.is_dir():
-        raise NotFound(f"There is no sweep '{sweep_id[:60]}' in {workspace.sweeps}.")
+        raise NotFound(tr("There is no sweep '{sweep}' in {folder}.", sweep=sweep_id[:60], folder=workspace.sweeps))
     return folder
 
 
@@ -158,7 +159,7 @@ def _at_work(folder: Path, events: Sequence[Event]) -> tuple[str, str]:
     if is_orphaned(folder):
         return "failed", _ORPHAN
     if stop_was_asked(folder):
-        return "stopping", "Stopping: the trial writes a checkpoint."
+        return "stopping", mark("Stopping: the trial writes a checkpoint.")
     said = [event for event in events if event.kind == "state"]
     since_end = said and not (events and events[-1].kind == "done")
     return ("training", str(said[-1].data.get("message", ""))) if since_end else ("starting", "Starting")

@@ -24,6 +24,7 @@ from studio.errors import BadInput, BadSpec, DiskFull, JobFailed, NotFound
 from studio.jobs import job_folders
 from studio.jobs.job_folders import Standing
 from studio.jobs.processes import claimed, is_alive, spawn
+from studio.language import mark, tr
 from studio.settings import Workspace
 
 WHY_MODULE = "studio.why"
@@ -88,7 +89,9 @@ def start_why(
             folder.mkdir(parents=True)
             (folder / SPEC_FILE).write_text(spec.model_dump_json(), encoding="utf-8")
         except OSError as error:
-            raise DiskFull(f"The question cannot be written to {folder}: {error.strerror or error}.") from error
+            why = error.strerror or error
+            words = tr("The question cannot be written to {folder}: {reason}.", folder=folder, reason=why)
+            raise DiskFull(words) from error
         _forget_oldest(workspace, folder)
         with claimed(folder) as lock:
             spawn(folder, WHY_MODULE, lock)
@@ -140,7 +143,7 @@ def _spec(
 ) -> WhySpec:
     run = workspace.runs / Path(run_id).name
     if not run_id or run.name != run_id or not (run / SPEC_FILE).is_file():
-        raise NotFound(f"There is no run '{run_id[:60]}' in {workspace.runs}.")
+        raise NotFound(tr("There is no run '{run}' in {folder}.", run=run_id[:60], folder=workspace.runs))
     if not any((run / name).exists() for name in _WEIGHTS):
         raise BadInput("This run has no fine-tuned weights yet: let it finish first.")
     said = [turn for turn in turns if turn.role != "tool"]
@@ -158,7 +161,8 @@ def _spec(
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", " ") if first["loc"] else "setting"
-        raise BadSpec(f"The {name} cannot be used: {first['msg'][:1].lower()}{first['msg'][1:200]}.") from None
+        why = f"{first['msg'][:1].lower()}{first['msg'][1:200]}"
+        raise BadSpec(tr("The {name} cannot be used: {reason}.", name=name, reason=why)) from None
 
 
 def _name(spec: WhySpec) -> str:
@@ -168,7 +172,8 @@ def _name(spec: WhySpec) -> str:
 
 
 def _standing(folder: Path) -> Standing:
-    return job_folders.standing(folder, "The look for sources broke off", "Cancelled: ask again when you like.")
+    cancelled = mark("Cancelled: ask again when you like.")
+    return job_folders.standing(folder, mark("The look for sources broke off"), cancelled)
 
 
 def _folder(workspace: Workspace, question_id: str) -> Path:

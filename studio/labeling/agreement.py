@@ -29,6 +29,7 @@ from studio.labeling.reliability import (
     mean,
     merged,
 )
+from studio.language import mark, tr
 
 TEXT_PAIRS = 2_000
 """Pairs of texts that are compared at most (about a millisecond each)."""
@@ -116,7 +117,8 @@ def _of_labels(project: Project, units: list[Unit]) -> Agreement:
     notes: list[str] = []
     if project.task == "multi-label" and len({response for unit in units for _, response in unit}) > _MOST_SETS:
         kept = random.Random(_SEED).sample(units, min(len(units), _MOST_SETS))  # noqa: S311  a sample, no secret
-        notes.append(f"So many different label sets were given that a sample of {len(kept):,} examples was compared.")
+        drawn = mark("So many different label sets were given that a sample of {count:,} examples was compared.")
+        notes.append(tr(drawn, count=len(kept)))
         units = kept
     names = _values(project, units)
     place = {name: index for index, name in enumerate(names)}
@@ -125,7 +127,8 @@ def _of_labels(project: Project, units: list[Unit]) -> Agreement:
     overall = alpha(patterns, _distance(project, names))
     pairs, shown = _label_pairs(coded, len(names), project.task == "rating")
     if len(pairs) < shown:
-        notes.append(f"{shown} pairs of annotators share examples; the {MOST_PAIRS} with the most are shown.")
+        most = mark("{count} pairs of annotators share examples; the {most} with the most are shown.")
+        notes.append(tr(most, count=shown, most=MOST_PAIRS))
     people = _people(
         [(n, a, b, float(x == y)) for n, unit in enumerate(coded) for (a, x), (b, y) in combinations(unit, 2)]
     )
@@ -204,7 +207,12 @@ def _of_texts(units: list[Unit]) -> Agreement:
     notes = []
     if len(drawn) < len(units):
         notes.append(
-            f"A sample: {pairs:,} pairs of answers to {len(drawn):,} of the {len(units):,} examples were compared."
+            tr(
+                "A sample: {pairs:,} pairs of answers to {count:,} of the {all:,} examples were compared.",
+                pairs=pairs,
+                count=len(drawn),
+                all=len(units),
+            )
         )
     return Agreement(
         "chrf",

@@ -24,6 +24,7 @@ from studio.contract.answers import (
 from studio.contract.chat import Message
 from studio.contract.tools import calls_text
 from studio.errors import BadInput
+from studio.language import mark, tr
 
 Answer = tuple[str, str]
 """`response` and `value`."""
@@ -32,7 +33,14 @@ TURN_LIMIT = 1000
 """Turns of the longest conversation."""
 
 _REASON_LIMIT = 10_000
-_WHO = {"system": "The system turn", "user": "A user turn", "assistant": "An assistant turn", "tool": "A tool turn"}
+_WHO = {
+    "system": mark("The system turn"),
+    "user": mark("A user turn"),
+    "assistant": mark("An assistant turn"),
+    "tool": mark("A tool turn"),
+}
+_UNSAFE = (mark("it contains NUL bytes"), mark("it contains half a character (a lone surrogate)"))
+"""What `unsafe_text` says."""
 _SHOWN = {"A": "A is better", "B": "B is better", "tie": "Tie"}
 _MARGIN = {1: "slightly", 2: "clearly", 3: "much"}
 
@@ -44,9 +52,10 @@ def check_answer(project: Project, example: Example, response: str, value: str =
     """
     for text in (response, value):
         if problem := unsafe_text(text):
-            raise BadInput(f"The answer cannot be saved: {problem}. Remove that character.")
+            raise BadInput(tr("The answer cannot be saved: {problem}. Remove that character.", problem=tr(problem)))
     if len(response) > TEXT_LIMIT:
-        raise BadInput(f"The answer has {len(response):,} characters: at most {TEXT_LIMIT:,} can be saved.")
+        long = mark("The answer has {count:,} characters: at most {most:,} can be saved.")
+        raise BadInput(tr(long, count=len(response), most=TEXT_LIMIT))
     return _CHECKS.get(project.task, _text)(project, example, response, value)
 
 
@@ -100,7 +109,7 @@ def _rating(project: Project, example: Example, response: str, value: str) -> An
     if not given:
         raise BadInput("Choose a rating first, or skip this one.")
     if not re.fullmatch(r"[0-9]{1,3}", given) or not 1 <= int(given) <= most:
-        raise BadInput(f"A rating is a whole number from 1 to {most}.")
+        raise BadInput(tr("A rating is a whole number from 1 to {most}.", most=most))
     return str(int(given)), ""
 
 
@@ -108,14 +117,15 @@ def _preference(project: Project, example: Example, response: str, value: str) -
     try:
         found = decode_preference(value) if value.strip() else Preference(response)
     except ValueError as error:
-        raise BadInput(f"This choice cannot be saved: {error}. Choose again.") from None
+        raise BadInput(tr("This choice cannot be saved: {problem}. Choose again.", problem=error)) from None
     if not found.choice:
         raise BadInput("Choose A, B or tie first, or skip this one.")
     if found.choice not in CHOICES or response not in ("", found.choice):
         raise BadInput("Choose one of A, B and tie.")
     if len(found.reason) > _REASON_LIMIT:
-        raise BadInput(f"The reason has {len(found.reason):,} characters: at most {_REASON_LIMIT:,} can be saved.")
-    _storable(found.reason, "The reason")
+        long = mark("The reason has {count:,} characters: at most {most:,} can be saved.")
+        raise BadInput(tr(long, count=len(found.reason), most=_REASON_LIMIT))
+    _storable(found.reason, mark("The reason"))
     margin = None if found.choice == "tie" else found.margin
     return found.choice, encode_preference(Preference(found.choice, margin, found.reason.strip()))
 
@@ -125,7 +135,8 @@ def _conversation(project: Project, example: Example, response: str, value: str)
         try:
             turns = list(decode_conversation(value))
         except ValueError as error:
-            raise BadInput(f"This conversation cannot be saved: {error}. Reload the page and try again.") from None
+            broken = tr("This conversation cannot be saved: {problem}. Reload the page and try again.", problem=error)
+            raise BadInput(broken) from None
     else:
         _text(project, example, response, value)
         asked = [Message(turn.role, turn.content, False, turn.extra) for turn in example.prompt]  # type: ignore[arg-type]
@@ -139,9 +150,10 @@ def check_turns(turns: Sequence[Message]) -> None:
     if not turns or turns[-1].role != "assistant":
         raise BadInput("The conversation has to end with a turn of the assistant: add one, or skip this one.")
     if len(turns) > TURN_LIMIT:
-        raise BadInput(f"The conversation has {len(turns):,} turns: at most {TURN_LIMIT:,} can be saved.")
+        many = mark("The conversation has {count:,} turns: at most {most:,} can be saved.")
+        raise BadInput(tr(many, count=len(turns), most=TURN_LIMIT))
     if empty := next((turn for turn in turns if not turn.content.strip() and not calls_text(turn.extra)), None):
-        raise BadInput(f"{_WHO[empty.role]} is empty: write it, or delete it.")
+        raise BadInput(tr("{turn} is empty: write it, or delete it.", turn=tr(_WHO[empty.role])))
     if any(turn.role == "system" for turn in turns[1:]):
         raise BadInput("Only the first turn can be the system's: move it up, or delete it.")
     if not any(turn.role == "user" for turn in turns):
@@ -149,7 +161,8 @@ def check_turns(turns: Sequence[Message]) -> None:
     if not any(turn.train for turn in turns):
         raise BadInput("Switch “train on this” on for at least one turn of the assistant, or skip this one.")
     if (size := sum(len(turn.content) + len(turn.extra) for turn in turns)) > TEXT_LIMIT:
-        raise BadInput(f"The conversation has {size:,} characters: at most {TEXT_LIMIT:,} can be saved.")
+        long = mark("The conversation has {count:,} characters: at most {most:,} can be saved.")
+        raise BadInput(tr(long, count=size, most=TEXT_LIMIT))
     for turn in turns:
         _storable(turn.content, _WHO[turn.role])
 
@@ -159,13 +172,15 @@ def _known(project: Project, names: Sequence[str]) -> None:
     if not known:
         raise BadInput("This project has no labels yet: add them in the Projects tab.")
     if missing := next((name for name in names if name not in known), None):
-        raise BadInput(f"There is no label '{missing[:80]}' in this project (any more): choose another.")
+        unknown = mark("There is no label '{label}' in this project (any more): choose another.")
+        raise BadInput(tr(unknown, label=missing[:80]))
 
 
 def _storable(text: str, what: str) -> None:
     # JSON can spell a NUL or half a character with an escape, which the check of the raw value does not see.
     if problem := unsafe_text(text):
-        raise BadInput(f"{what} cannot be saved: {problem}. Remove that character.")
+        unsafe = mark("{what} cannot be saved: {problem}. Remove that character.")
+        raise BadInput(tr(unsafe, what=tr(what), problem=tr(problem)))
 
 
 def _names(response: str) -> list[str]:

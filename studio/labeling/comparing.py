@@ -29,6 +29,7 @@ from studio.contract.prompt_keys import Spoken
 from studio.errors import BadInput, NotAllowed
 from studio.labeling.comparison_examples import drop_vote, make_fix, prompt_keys, take_vote
 from studio.labeling.standings import Standings, standings
+from studio.language import mark, tr
 
 __all__ = [
     "CHOICES",
@@ -80,7 +81,9 @@ def save_comparison(
         raise BadInput("This prompt is of another project: compare it there.")
     turns = _checked_turns(messages)
     if not 2 <= len(sides) <= MOST_SIDES:
-        raise BadInput(f"A comparison has 2 to {MOST_SIDES} answers; this one has {len(sides)}.")
+        raise BadInput(
+            tr("A comparison has 2 to {most} answers; this one has {count}.", most=MOST_SIDES, count=len(sides))
+        )
     kept = [_clean(side) for side in sides]
     with db.write() as cursor:
         keys = prompt_keys(db, project, turns, example_id)
@@ -97,7 +100,7 @@ def vote(db: Database, user: User, comparison_id: str, left: int, right: int, ch
     """
     _check_role(user)
     if choice not in CHOICES:
-        raise BadInput(f"A vote is one of {', '.join(CHOICES)}.")
+        raise BadInput(tr("A vote is one of {choices}.", choices=", ".join(CHOICES)))
     comparison = get_comparison(db, comparison_id)
     for side in (left, right):
         _check_side(comparison, side)
@@ -186,7 +189,8 @@ def _check_role(user: User) -> None:
 
 def _check_side(comparison: Comparison, side: int) -> None:
     if not 0 <= side < len(comparison.sides):
-        raise BadInput(f"This comparison has {len(comparison.sides)} answers, counted from 0: choose one of them.")
+        few = mark("This comparison has {count} answers, counted from 0: choose one of them.")
+        raise BadInput(tr(few, count=len(comparison.sides)))
 
 
 def _checked_turns(messages: Sequence[Spoken]) -> list[Turn]:
@@ -194,10 +198,10 @@ def _checked_turns(messages: Sequence[Spoken]) -> list[Turn]:
     if not any(turn.role == "user" and turn.content.strip() for turn in turns):
         raise BadInput("Write a prompt first: there is nothing that was asked.")
     if len(turns) > _MOST_TURNS or sum(len(turn.content) for turn in turns) > TEXT_LIMIT:
-        raise BadInput(f"The conversation is too long to be kept: at most {TEXT_LIMIT:,} characters are.")
+        raise BadInput(tr("The conversation is too long to be kept: at most {most:,} characters are.", most=TEXT_LIMIT))
     for turn in turns:
         if problem := unsafe_text(turn.content):
-            raise BadInput(f"What was asked cannot be saved: {problem}. Remove that character.")
+            raise BadInput(tr("What was asked cannot be saved: {problem}. Remove that character.", problem=tr(problem)))
     return turns
 
 

@@ -40,6 +40,7 @@ from studio.contract.answers import TEXT_LIMIT, Preference, encode_preference, u
 from studio.contract.prompt_keys import content_key
 from studio.errors import BadInput
 from studio.labeling.answers import check_answer
+from studio.language import mark, tr
 
 _NAME_LIMIT = 120
 
@@ -261,9 +262,10 @@ def _differ(comparison: Comparison, low: int, high: int) -> bool:
 
 def _checked_text(text: str) -> str:
     if problem := unsafe_text(text):
-        raise BadInput(f"The answer cannot be saved: {problem}. Remove that character.")
+        raise BadInput(tr("The answer cannot be saved: {problem}. Remove that character.", problem=tr(problem)))
     if not text.strip():
         raise BadInput("Write the better answer first.")
     if len(text) > TEXT_LIMIT:
-        raise BadInput(f"The answer has {len(text):,} characters: at most {TEXT_LIMIT:,} can be saved.")
+        long = mark("The answer has {count:,} characters: at most {most:,} can be saved.")
+        raise BadInput(tr(long, count=len(text), most=TEXT_LIMIT))
     return text

@@ -18,6 +18,7 @@ from studio.labeling.queue import ProjectQueue, Queues
 from studio.labeling.record import Past, Record
 from studio.labeling.suggestions import undecide
 from studio.labeling.writing import ActJob, DraftJob, write
+from studio.language import tr
 
 _AHEAD = 2
 """Cards that an annotator holds in the focus view: the one in hand and the next."""
@@ -92,7 +93,7 @@ def act_on_many(queues: Queues, project_id: str, annotator: str, acts: Sequence[
         if job.error and not isinstance(job.error, StudioError):
             raise job.error
     done = tuple(job.act.example_id for job in jobs if not job.error)
-    failed = tuple((job.act.example_id, str(job.error)) for job in jobs if job.error)
+    failed = tuple((job.act.example_id, tr(str(job.error))) for job in jobs if job.error)
     return BulkResult(done, failed, open_desk(queues, project_id, annotator))
 
 

@@ -18,6 +18,7 @@ from storage.quality import count_embedded, read_labeled
 from storage.records import User
 from storage.reviews import send_again
 from studio.errors import BadInput, Cancelled
+from studio.language import tr
 
 FOLDS = 5
 MOST_EXAMPLES = 20_000
@@ -75,9 +76,11 @@ def find_suspects(db: Database, project_id: str, on_progress: Progress) -> Quali
     kept = [row for row, name in enumerate(names) if counts[name] >= FOLDS]
     left_out = tuple(sorted(name for name, count in counts.items() if count < FOLDS))
     if len({names[row] for row in kept}) < 2:
-        raise BadInput(
-            f"At least two labels with {FOLDS} embedded examples each are needed: label more, or embed the examples."
+        few = tr(
+            "At least two labels with {count} embedded examples each are needed: label more, or embed the examples.",
+            count=FOLDS,
         )
+        raise BadInput(few)
     table = table.take(kept)
     return _report(table, [names[row] for row in kept], labeled, left_out, on_progress)
 
@@ -117,12 +120,13 @@ def _held_out(vectors: Any, codes: Any, classes: int, on_progress: Progress) -> 
     probabilities = np.zeros((len(codes), classes))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=1).split(vectors, codes)
     for number, (train, test) in enumerate(folds):
-        if not on_progress(number / FOLDS, f"Learning the labels, fold {number + 1} of {FOLDS}"):
+        words = tr("Learning the labels, fold {number} of {all}", number=number + 1, all=FOLDS)
+        if not on_progress(number / FOLDS, words):
             raise Cancelled("Cancelled: nothing was changed.")
         # Vectors have length 1: with the default C of 1 the model would hardly leave the middle.
         model = LogisticRegression(C=20, max_iter=300, tol=1e-3).fit(vectors[train], codes[train])
         probabilities[test] = model.predict_proba(vectors[test])
-    on_progress(1.0, "Comparing with the labels given")
+    on_progress(1.0, tr("Comparing with the labels given"))
     return probabilities
 
 

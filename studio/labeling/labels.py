@@ -17,6 +17,7 @@ from storage.projects import get_project, write_settings
 from storage.records import Label, Project, Settings, User
 from storage.relabeling import Affected, Change, change_in, count_affected
 from studio.errors import BadInput, Conflict
+from studio.language import tr, trn
 
 __all__ = [
     "LABEL_LIMIT",
@@ -110,7 +111,7 @@ def apply_change(
         affected = count_affected(cursor, project_id, change, settings.overlap)
         done = LabelChange(change, affected, _sentence(project, change, affected))
         if affected != expected:
-            raise Conflict(f"Meanwhile people went on labeling. It is now: {done.sentence}", done)
+            raise Conflict(tr("Meanwhile people went on labeling. It is now: {change}", change=done.sentence), done)
         labels = _after(settings.labels, change)
         change_in(cursor, project_id, change, labels, settings.overlap, settings.review)
         write_settings(cursor, project_id, replace(settings, labels=labels))
@@ -125,7 +126,7 @@ def _checked(task: str, settings: Settings, change: Change) -> Change:
     if task not in _TASKS:
         raise BadInput("Only classifications have labels.")
     if change.kind not in KINDS:
-        raise BadInput(f"There is no change '{change.kind}'; there are: {', '.join(KINDS)}.")
+        raise BadInput(tr("There is no change '{name}'; there are: {names}.", name=change.kind, names=", ".join(KINDS)))
     if change.label not in names:
         raise BadInput("Choose a label that is there.")
     if change.kind == "delete":
@@ -136,7 +137,7 @@ def _checked(task: str, settings: Settings, change: Change) -> Change:
     if change.kind == "merge" and to not in names:
         raise BadInput("Choose the label to merge it into.")
     if change.kind == "rename" and to in names:
-        raise BadInput(f"There is a label '{to}' already: merge the two instead.")
+        raise BadInput(tr("There is a label '{label}' already: merge the two instead.", label=to))
     return Change(change.kind, change.label, to)
 
 
@@ -147,27 +148,35 @@ def _after(labels: Sequence[Label], change: Change) -> tuple[Label, ...]:
 
 
 def _sentence(project: Project, change: Change, affected: Affected) -> str:
-    answers = _count(affected.annotations, "annotation") + f" of {_count(affected.examples, 'example')}"
+    answers = tr(
+        "{annotations} of {examples}",
+        annotations=trn("{count:,} annotation", "{count:,} annotations", affected.annotations),
+        examples=trn("{count:,} example", "{count:,} examples", affected.examples),
+    )
+    values = {"label": change.label, "to": change.to, "answers": answers}
     if change.kind == "delete":
-        told = f"Deleting “{change.label}” takes it from {answers}"
-        wait = "waits" if affected.reopened == 1 else "wait"
-        told += f"; {_count(affected.reopened, 'example')} then {wait} to be labeled again" if affected.reopened else ""
+        told = [tr("Deleting “{label}” takes it from {answers}", **values)]
     elif change.kind == "merge":
-        told = f"Merging “{change.label}” into “{change.to}” changes {answers}"
+        told = [tr("Merging “{label}” into “{to}” changes {answers}", **values)]
     else:
-        told = f"Renaming “{change.label}” to “{change.to}” changes {answers}"
-    follow = [
-        _count(number, word)
-        for number, word in (
-            (affected.gold, "gold answer"),
-            (affected.drafts, "draft"),
-            (affected.suggestions, "open suggestion"),
+        told = [tr("Renaming “{label}” to “{to}” changes {answers}", **values)]
+    if change.kind == "delete" and affected.reopened:
+        told.append(
+            trn(
+                "{count:,} example then waits to be labeled again",
+                "{count:,} examples then wait to be labeled again",
+                affected.reopened,
+            )
         )
-        if number
-    ]
-    told += f"; {', '.join(follow)} follow" if follow else ""
-    return f"{told}. The old answers stay in each example's history."
+    if follow := _following(affected):
+        told.append(tr("{things} follow", things=", ".join(follow)))
+    return tr("{change}. The old answers stay in each example's history.", change="; ".join(told))
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _following(affected: Affected) -> list[str]:
+    things = (
+        (affected.gold, trn("{count:,} gold answer", "{count:,} gold answers", affected.gold)),
+        (affected.drafts, trn("{count:,} draft", "{count:,} drafts", affected.drafts)),
+        (affected.suggestions, trn("{count:,} open suggestion", "{count:,} open suggestions", affected.suggestions)),
+    )
+    return [words for number, words in things if number]

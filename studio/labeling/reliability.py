@@ -16,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.language import tr
+
 FEWEST = 10
 """Examples under which no figure is shown."""
 
@@ -85,9 +87,8 @@ def alpha(patterns: Patterns, distance: Distance, examples: int | None = None) -
     if rests_on < FEWEST:
         return too_few(rests_on)
     if (patterns.counts.sum(axis=0) > 0).sum() < 2:
-        return Estimate(
-            None, None, None, rests_on, "Everybody gave one and the same answer: alpha is not defined then."
-        )
+        same = tr("Everybody gave one and the same answer: alpha is not defined then.")
+        return Estimate(None, None, None, rests_on, same)
     of = _alphas(patterns, distance)
     point = _library_alpha(patterns, distance) if total * patterns.counts.shape[1] ** 2 <= _LIBRARY_LIMIT else None
     point = float(of(patterns.examples[None, :].astype(float))[0]) if point is None else point
@@ -200,12 +201,12 @@ def mean(values: Sequence[float]) -> Estimate:
 
 def too_few(examples: int) -> Estimate:
     """Not shown, for it would rest on too little."""
-    return Estimate(None, None, None, examples, f"Not shown for fewer than {FEWEST} examples.")
+    return Estimate(None, None, None, examples, tr("Not shown for fewer than {count} examples.", count=FEWEST))
 
 
 def _with_interval(point: float, of: Callable[[Floats], Floats], counts: Ints, rests_on: int) -> Estimate:
     if not np.isfinite(point):
-        return Estimate(None, None, None, rests_on, "Not defined for these answers.")
+        return Estimate(None, None, None, rests_on, tr("Not defined for these answers."))
     block = max(1, min(RESAMPLES, _BLOCK // int(counts.sum())))
     rng = np.random.default_rng(_SEED)
     drawn = [of(_resampled(rng, counts, min(block, RESAMPLES - start))) for start in range(0, RESAMPLES, block)]

@@ -22,6 +22,7 @@ from storage.reviews import Decision, Review
 from storage.standing import newest_acts
 from studio.errors import BadInput, Conflict
 from studio.labeling.answers import check_answer
+from studio.language import mark, tr
 
 DECISIONS = ("accept", "edit", "return")
 _COMMENT_LIMIT = 4_000
@@ -125,7 +126,8 @@ def decide(db: Database, user: User, decision: Decision, wanted: Wanted) -> Revi
     it any more: nothing is written then.
     """
     if decision.decision not in DECISIONS:
-        raise BadInput(f"There is no decision '{decision.decision}'; there are: {', '.join(DECISIONS)}.")
+        unknown = mark("There is no decision '{name}'; there are: {names}.")
+        raise BadInput(tr(unknown, name=decision.decision, names=", ".join(DECISIONS)))
     example = get_example(db, decision.example_id)
     project = get_project(db, example.project_id)
     settings = project.settings
@@ -140,7 +142,8 @@ def decide(db: Database, user: User, decision: Decision, wanted: Wanted) -> Revi
 def _checked(project: Project, example: Example, decision: Decision) -> Decision:
     comment = decision.comment.strip()
     if len(comment) > _COMMENT_LIMIT:
-        raise BadInput(f"The comment has {len(comment):,} characters: at most {_COMMENT_LIMIT:,} can be saved.")
+        long = mark("The comment has {count:,} characters: at most {most:,} can be saved.")
+        raise BadInput(tr(long, count=len(comment), most=_COMMENT_LIMIT))
     if decision.decision == "return" and not comment:
         raise BadInput("Write what should be different: the annotator sees it with the example.")
     if decision.decision == "edit":
@@ -153,10 +156,11 @@ def _what_happened(item: Item, stamp: str) -> str:
     seen = stamp.partition(".")[0]
     newest = max((given.act for given in item.answers), key=lambda act: act.number, default=None)
     if item.decisions and item.stamp.partition(".")[0] == seen:
-        return f"{item.decisions[-1].reviewer} decided about this example meanwhile: this is how it stands now."
+        who = item.decisions[-1].reviewer
+        return tr("{who} decided about this example meanwhile: this is how it stands now.", who=who)
     if newest is None or str(newest.number) == seen:
-        return "An answer to this example was taken back meanwhile: this is how it stands now."
-    return f"{newest.annotator} changed the answer since you looked: this is the newer one."
+        return tr("An answer to this example was taken back meanwhile: this is how it stands now.")
+    return tr("{who} changed the answer since you looked: this is the newer one.", who=newest.annotator)
 
 
 def undo_decision(db: Database, user: User, project_id: str, wanted: Wanted) -> ReviewDesk:

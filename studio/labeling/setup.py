@@ -22,28 +22,29 @@ from storage.reviews import set_review
 from studio.errors import Conflict
 from studio.evaluation.forms import Form, check_form
 from studio.evaluation.regression import parse_suite
+from studio.language import mark, tr
 
 WORDS = {
-    "name": "name",
-    "system_prompt": "system prompt",
-    "guidelines": "guidelines",
-    "rating_max": "highest rating",
-    "source_language": "language of the source",
-    "target_language": "language of the translation",
-    "code_language": "programming language",
-    "ask_margin": "asking for a margin",
-    "ask_reason": "asking for a reason",
-    "overlap": "annotators an example",
-    "lease_minutes": "minutes an example is held",
-    "order": "order",
-    "review": "review",
-    "gold_rate": "share of gold examples",
-    "votes_to": "where votes go",
-    "form_kind": "kind of the expected form",
-    "form": "expected form",
-    "metrics": "own metrics",
-    "suite": "regression suite",
-    "evaluate_runs": "whether runs are evaluated when they end",
+    "name": mark("name"),
+    "system_prompt": mark("system prompt"),
+    "guidelines": mark("guidelines"),
+    "rating_max": mark("highest rating"),
+    "source_language": mark("language of the source"),
+    "target_language": mark("language of the translation"),
+    "code_language": mark("programming language"),
+    "ask_margin": mark("asking for a margin"),
+    "ask_reason": mark("asking for a reason"),
+    "overlap": mark("annotators an example"),
+    "lease_minutes": mark("minutes an example is held"),
+    "order": mark("order"),
+    "review": mark("review"),
+    "gold_rate": mark("share of gold examples"),
+    "votes_to": mark("where votes go"),
+    "form_kind": mark("kind of the expected form"),
+    "form": mark("expected form"),
+    "metrics": mark("own metrics"),
+    "suite": mark("regression suite"),
+    "evaluate_runs": mark("whether runs are evaluated when they end"),
 }
 """Fields of a form and what they are called in sentences."""
 
@@ -166,10 +167,10 @@ def _settings(cursor: Any, project_id: str) -> str:
 
 
 def _sentence(stored: ProjectForm, form: ProjectForm) -> str:
-    words = [WORDS[name] for name in differences(stored, form)]
-    return (
-        f"Somebody saved this project meanwhile; it differs from yours in: {', '.join(words)}. "
-        "Save again to put yours in its place, or take the stored one."
+    return tr(
+        "Somebody saved this project meanwhile; it differs from yours in: {fields}. Save again to put yours in its "
+        "place, or take the stored one.",
+        fields=", ".join(tr(WORDS[name]) for name in differences(stored, form)),
     )
 
 

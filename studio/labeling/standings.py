@@ -14,11 +14,12 @@ from storage.database import Database
 from storage.projects import get_project
 from storage.records import Side
 from storage.runs import run_number
+from studio.language import mark, tr
 
 if TYPE_CHECKING:
     from studio.evaluation.votes import Ranking, Voter, WinRate
 
-BASE = "Base"
+BASE = mark("Base")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,6 @@ def _names(db: Database, sides: list[Side]) -> dict[Key, str]:
         key = _key(side)
         if key not in found:
             number = run_number(db, side.run_id) if side.run_id else None
-            name = (f"Run {number}" if number is not None else side.name) or BASE
+            name = tr("Run {number}", number=number) if number is not None else side.name or tr(BASE)
             found[key] = name if name not in found.values() else f"{name} ({(side.run_id or side.name)[:8]})"
     return found

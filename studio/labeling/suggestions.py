@@ -26,6 +26,7 @@ from storage.suggestions import (
     newest_suggestion,
     write_outcome,
 )
+from studio.language import tr
 
 __all__ = ["Offer", "SourceRate", "decide", "judge", "offer_for", "rates", "suggestion_for", "undecide", "week_rate"]
 
@@ -40,8 +41,8 @@ _RATE_SECONDS = 30.0
 _RATES: WeakKeyDictionary[Database, dict[tuple[str, str], tuple[float, float | None]]] = WeakKeyDictionary()
 """Rates of the last seven days, asked for by every card, kept for half a minute."""
 
-_NAMES: WeakKeyDictionary[Database, dict[str, str]] = WeakKeyDictionary()
-"""What sources are called on a card; the number of a run never changes."""
+_NUMBERS: WeakKeyDictionary[Database, dict[str, int | None]] = WeakKeyDictionary()
+"""Runs that are sources, by their number on a card, which never changes."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,11 @@ def offer_for(db: Database, example: Example) -> Offer | None:
 
 def _words(db: Database, source: str) -> str:
     """A source as people call it: a run by its number."""
-    names = _NAMES.setdefault(db, {})
-    if source not in names:
-        number = run_number(db, source.removeprefix("run:")) if source.startswith("run:") else None
-        names[source] = source if number is None else f"run {number}"
-    return names[source]
+    numbers = _NUMBERS.setdefault(db, {})
+    if source not in numbers:
+        numbers[source] = run_number(db, source.removeprefix("run:")) if source.startswith("run:") else None
+    number = numbers[source]
+    return source if number is None else tr("run {number}", number=number)
 
 
 def suggestion_for(db: Database, example_id: str) -> Suggestion | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,8 +37,10 @@ Key = tuple[str, str]
 
 @dataclass
 class Job:
-    """Something to write. `done` is set once it is committed, or refused with `error`."""
+    """Something to write. `done` is set once it is committed, or refused with `error`, which speaks the language of
+    who asked (`context`), whoever writes."""
 
+    context: Context = field(default_factory=copy_context, init=False, repr=False)
     done: threading.Event = field(default_factory=threading.Event, init=False)
     error: BaseException | None = field(default=None, init=False)
 
@@ -107,7 +110,7 @@ def _write_all(queues: Queues, queue: ProjectQueue, jobs: Sequence[Job]) -> None
             batch = _Batch(next_numbers(cursor, sum(isinstance(job, ActJob) for job in jobs)))
             for job in jobs:
                 try:
-                    _take_up(queues, queue, cursor, batch, job)
+                    job.context.run(_take_up, queues, queue, cursor, batch, job)
                 except StudioError as error:
                     job.error = error
             batch.dropped.extend(queue.expired)

@@ -23,6 +23,7 @@ from storage.database import Database
 from storage.records import Account, User
 from storage.users import Credentials, SessionRow
 from studio.errors import BadInput, NotAllowed, NotFound
+from studio.language import mark, tr
 from studio.people.lockout import Lockout
 from studio.people.passwords import check_password, hash_password, is_outdated, verify
 from studio.people.roles import ALONE, ROLES
@@ -35,6 +36,8 @@ _SAVE_EVERY = timedelta(minutes=5)
 _JUST_NOW = timedelta(seconds=10)
 _NAME = re.compile(r"[a-z0-9._@-]{1,40}")
 _AT_ONCE = 4  # password checks: 64 MiB each
+_LAST_GIVEN = mark("{who} is the only admin and cannot be given another role: make somebody else admin first.")
+_LAST_REMOVED = mark("{who} is the only admin and cannot be removed: make somebody else admin first.")
 
 
 @dataclass
@@ -163,22 +166,22 @@ class Accounts:
     def refuse_add(self, name: str, role: str) -> None:
         """Raises BadInput where `add` would whatever the password."""
         if role not in ROLES:
-            raise BadInput(f"There is no role '{role}'; there are: {', '.join(ROLES)}.")
+            raise BadInput(tr("There is no role '{role}'; there are: {roles}.", role=role, roles=", ".join(ROLES)))
         if not self.on and role != "admin":
             raise BadInput("The first user must be an admin, who can then add the others: give the role admin.")
         if self._standing(name):
-            raise BadInput(f"There is already a user '{name}': choose another name.")
+            raise BadInput(tr("There is already a user '{name}': choose another name.", name=name))
 
     def set_role(self, name: str, role: str, by: str) -> Account:
         """Give a user another role, from their next request on. Raises BadInput for the last admin, NotFound."""
         if role not in ROLES:
-            raise BadInput(f"There is no role '{role}'; there are: {', '.join(ROLES)}.")
+            raise BadInput(tr("There is no role '{role}'; there are: {roles}.", role=role, roles=", ".join(ROLES)))
         with self._lock:
             person = self._known(name)
             if person.role == role:
                 return self.get(person.name)
             if role != "admin":
-                self._refuse_last_admin(person, "given another role")
+                self._refuse_last_admin(person, _LAST_GIVEN)
             with self._db.write() as cursor:
                 rows.set_role(cursor, person.name, role)
                 record_in(cursor, by, "user role", subject=person.name, before=person.role, after=role)
@@ -219,7 +222,7 @@ class Accounts:
         """Mark a user as removed and end their sessions. Raises BadInput for the last admin, NotFound."""
         with self._lock:
             person = self._known(name)
-            self._refuse_last_admin(person, "removed")
+            self._refuse_last_admin(person, _LAST_REMOVED)
             self._end_all(person.name, by, "user remove", None)
 
     def end_sessions(self, name: str, by: str) -> int:
@@ -260,13 +263,13 @@ class Accounts:
     def _known(self, name: str) -> Credentials:
         person = self._standing(name.strip().lower())
         if person is None:
-            raise NotFound(f"There is no user '{name}'.")
+            raise NotFound(tr("There is no user '{name}'.", name=name))
         return person
 
-    def _refuse_last_admin(self, person: Credentials, what: str) -> None:
+    def _refuse_last_admin(self, person: Credentials, sentence: str) -> None:
         admins = [user.name for user in self._users.values() if user.role == "admin"]
         if admins == [person.name]:
-            raise BadInput(f"{person.name} is the only admin and cannot be {what}: make somebody else admin first.")
+            raise BadInput(tr(sentence, who=person.name))
 
     def _matches(self, person: Credentials | None, password: str) -> bool:
         with self._checks:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from studio.errors import NotAllowed
+from studio.language import trn
 
 FREE_TRIES = 5
 ADDRESS_TRIES = 30
@@ -61,7 +62,7 @@ class Lockout:
             for found in (of_name, of_address):
                 # Longer than any lock: it is from before the clock was set back, and counts no more.
                 if found.locked_until and moment < found.locked_until <= moment + _MOST:
-                    raise NotAllowed(f"Too many attempts failed: try again in {_words(found.locked_until - moment)}.")
+                    raise NotAllowed(_words(found.locked_until - moment))
             names[name] = _one_more(of_name, moment, FREE_TRIES)
             _keep(self._strangers)
             self._addresses[address] = _one_more(of_address, moment, ADDRESS_TRIES)
@@ -108,4 +109,8 @@ def _keep(table: OrderedDict[str, Failures]) -> None:
 
 def _words(wait: timedelta) -> str:
     minutes = max(1, -int(-wait.total_seconds() // 60))
-    return "a minute" if minutes == 1 else f"{minutes} minutes"
+    return trn(
+        "Too many attempts failed: try again in a minute.",
+        "Too many attempts failed: try again in {count} minutes.",
+        minutes,
+    )

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from studio.errors import BadInput
+from studio.language import tr
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -22,12 +23,14 @@ _LONGEST = 1000
 def check_password(password: str, name: str = "") -> None:
     """Raises BadInput for a password that is too short to resist guessing, too long, or the user's own name."""
     if len(password) < SHORTEST:
-        raise BadInput(
-            f"A password has at least {SHORTEST} characters: shorter ones can be guessed in hours by whoever gets "
-            "hold of the database; a few words in a row are easy to remember."
+        short = tr(
+            "A password has at least {count} characters: shorter ones can be guessed in hours by whoever gets hold of "
+            "the database; a few words in a row are easy to remember.",
+            count=SHORTEST,
         )
+        raise BadInput(short)
     if len(password) > _LONGEST:
-        raise BadInput(f"A password has at most {_LONGEST:,} characters.")
+        raise BadInput(tr("A password has at most {count:,} characters.", count=_LONGEST))
     if len(set(password)) < 4 or (name and password.casefold() == name.casefold()):
         raise BadInput("This password would be guessed at once: take a few words in a row instead.")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from studio.contract.events import EventWriter
 from studio.contract.job import run_job
 from studio.contract.preflight import read_preflight_spec
+from studio.language import mark
 
 _NICE = 5
 
@@ -22,7 +23,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run(job_dir: Path, events: EventWriter) -> None:
-    events.write("state", state="loading", message="Reading the rows")
+    events.write("state", state="loading", message=mark("Reading the rows"))
     from studio.preflight.looking import look
 
     look(job_dir, read_preflight_spec(job_dir), events)

@@ -28,6 +28,7 @@ from studio.contract.preflight import (
     Report,
 )
 from studio.errors import BadModel, BadSpec
+from studio.language import mark
 from studio.preflight.bias import check_bias
 from studio.preflight.duplicates import check_duplicates
 from studio.preflight.encoding import check_encoding
@@ -47,14 +48,14 @@ _CHUNK = 50_000
 Check = Callable[[Rows, PreflightSpec, Beat], Checked]
 
 FAMILIES: dict[str, tuple[str, Check]] = {
-    "duplicates": ("Looking for duplicates", lambda rows, spec, beat: check_duplicates(rows, beat)),
-    "labels": ("Counting labels", lambda rows, spec, beat: check_labels(rows, beat)),
-    "flipped": ("Judging labels", lambda rows, spec, beat: check_flipped(rows, beat)),
-    "languages": ("Telling languages apart", lambda rows, spec, beat: check_languages(rows, beat)),
-    "encoding": ("Looking for broken encodings", lambda rows, spec, beat: check_encoding(rows, beat)),
-    "openings": ("Reading how answers begin", lambda rows, spec, beat: check_openings(rows, beat)),
-    "personal": ("Looking for personal data and secrets", check_personal),
-    "bias": ("Counting identity terms", check_bias),
+    "duplicates": (mark("Looking for duplicates"), lambda rows, spec, beat: check_duplicates(rows, beat)),
+    "labels": (mark("Counting labels"), lambda rows, spec, beat: check_labels(rows, beat)),
+    "flipped": (mark("Judging labels"), lambda rows, spec, beat: check_flipped(rows, beat)),
+    "languages": (mark("Telling languages apart"), lambda rows, spec, beat: check_languages(rows, beat)),
+    "encoding": (mark("Looking for broken encodings"), lambda rows, spec, beat: check_encoding(rows, beat)),
+    "openings": (mark("Reading how answers begin"), lambda rows, spec, beat: check_openings(rows, beat)),
+    "personal": (mark("Looking for personal data and secrets"), check_personal),
+    "bias": (mark("Counting identity terms"), check_bias),
 }
 """The checks besides that of tokens: key, what the screen says meanwhile, and the function."""
 
@@ -108,7 +109,7 @@ class _Pulse:
             self._tell(min(_PARTS, _PARTS * done // max(1, total)))
 
     def last(self) -> None:
-        self._done, self._message = self._checks, "Done"
+        self._done, self._message = self._checks, mark("Done")
         self._tell(0)
 
     def warn(self, message: str) -> None:
@@ -121,7 +122,7 @@ class _Pulse:
 
 def _tokens(rows: Rows, spec: PreflightSpec, pulse: _Pulse) -> tuple[Tokens, str]:
     """What the model will see, or why that cannot be said."""
-    message = "Rendering the rows as the model sees them"
+    message = mark("Rendering the rows as the model sees them")
     problem = ""
 
     def check(beat: Beat) -> Checked:

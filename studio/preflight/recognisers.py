@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from studio.language import mark
+
 NAMES = {
-    "EMAIL": "E-mail address",
+    "EMAIL": mark("E-mail address"),
     "IBAN": "IBAN",
-    "CARD": "Payment card",
-    "SSN": "US social security number",
-    "TAX_ID": "Tax or identity number",
-    "MEDICAL_LICENCE": "Medical licence (DEA)",
-    "HEALTH_ID": "Health service number",
-    "IP": "IP address",
-    "MAC": "MAC address",
-    "WALLET": "Bitcoin wallet",
-    "PHONE": "Phone number",
+    "CARD": mark("Payment card"),
+    "SSN": mark("US social security number"),
+    "TAX_ID": mark("Tax or identity number"),
+    "MEDICAL_LICENCE": mark("Medical licence (DEA)"),
+    "HEALTH_ID": mark("Health service number"),
+    "IP": mark("IP address"),
+    "MAC": mark("MAC address"),
+    "WALLET": mark("Bitcoin wallet"),
+    "PHONE": mark("Phone number"),
 }
 """Kinds as in the placeholders, and what a screen calls them; where two overlap, the earlier one wins."""
 

@@ -10,22 +10,24 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from studio.language import mark
+
 NAMES = {
-    "PRIVATE_KEY": "Private key",
-    "AWS_KEY": "AWS key",
-    "GOOGLE_KEY": "Google key",
-    "GITHUB_TOKEN": "GitHub token",
-    "GITLAB_TOKEN": "GitLab token",
-    "SLACK_TOKEN": "Slack token",
-    "OPENAI_KEY": "OpenAI or Anthropic key",
-    "STRIPE_KEY": "Stripe key",
-    "HUGGINGFACE_TOKEN": "Hugging Face token",
-    "NPM_TOKEN": "npm or PyPI token",
-    "SENDGRID_KEY": "SendGrid, Twilio or Telegram key",
-    "AZURE_KEY": "Azure key",
-    "JWT": "JSON web token",
-    "PASSWORD": "Password",
-    "SECRET": "Key named as one",
+    "PRIVATE_KEY": mark("Private key"),
+    "AWS_KEY": mark("AWS key"),
+    "GOOGLE_KEY": mark("Google key"),
+    "GITHUB_TOKEN": mark("GitHub token"),
+    "GITLAB_TOKEN": mark("GitLab token"),
+    "SLACK_TOKEN": mark("Slack token"),
+    "OPENAI_KEY": mark("OpenAI or Anthropic key"),
+    "STRIPE_KEY": mark("Stripe key"),
+    "HUGGINGFACE_TOKEN": mark("Hugging Face token"),
+    "NPM_TOKEN": mark("npm or PyPI token"),
+    "SENDGRID_KEY": mark("SendGrid, Twilio or Telegram key"),
+    "AZURE_KEY": mark("Azure key"),
+    "JWT": mark("JSON web token"),
+    "PASSWORD": mark("Password"),
+    "SECRET": mark("Key named as one"),
 }
 """Kinds as in the placeholders, and what a screen calls them."""
 

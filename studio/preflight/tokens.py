@@ -21,6 +21,7 @@ from studio.contract.chat import Message, Rendered, render
 from studio.contract.preflight import Lengths, PreflightSpec, ShownRow
 from studio.contract.spec import STARTER
 from studio.errors import BadModel
+from studio.language import mark
 from studio.preflight.found import Beat, Checked, Found, of
 from studio.preflight.rows import Rows
 
@@ -227,10 +228,10 @@ def _shown(rows: Rows, spec: PreflightSpec, tokenizer: Any, seen: _Seen) -> tupl
     few = max(1, spec.shown // 6)
     chosen: dict[int, str] = {}
     for why, numbers in (
-        ("answer cut", _longest(seen.cut, seen.ends)[:few]),
-        ("no target", list(seen.no_target)[:few]),
-        ("longest", _longest(range(len(rows)), seen.ends)[:few]),
-        ("drawn", random.Random(spec.seed).sample(range(len(rows)), min(len(rows), spec.shown))),  # noqa: S311
+        (mark("answer cut"), _longest(seen.cut, seen.ends)[:few]),
+        (mark("no target"), list(seen.no_target)[:few]),
+        (mark("longest"), _longest(range(len(rows)), seen.ends)[:few]),
+        (mark("drawn"), random.Random(spec.seed).sample(range(len(rows)), min(len(rows), spec.shown))),  # noqa: S311
     ):
         for row in numbers:
             if len(chosen) < spec.shown:

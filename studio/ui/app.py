@@ -10,6 +10,7 @@ import gradio as gr
 from storage.records import User
 from studio.context import Studio
 from studio.jobs.devices import list_devices
+from studio.language import tr
 from studio.ui import (
     compare,
     data,
@@ -118,13 +119,13 @@ def user_html(user: User, accounts_on: bool) -> str:
         return ""
     return (
         f'<details class="user" data-role="{text(user.role)}"><summary><b>{text(user.name)}</b> '
-        f'<span class="chip">{text(user.role)}</span></summary><div class="menu">'
-        '<a href="/account">Account and password</a>'
-        '<form method="post" action="/logout"><button type="submit">Log out</button></form></div></details>'
+        f'<span class="chip">{text(tr(user.role))}</span></summary><div class="menu">'
+        f'<a href="/account">{tr("Account and password")}</a>'
+        f'<form method="post" action="/logout"><button type="submit">{tr("Log out")}</button></form></div></details>'
     )
 
 
 @least("annotator")
 def device_line() -> str:
     """The device that training will take, for the bar."""
-    return f'<p class="quiet">{text(list_devices()[0].label)}</p>'
+    return f'<p class="quiet">{text(tr(list_devices()[0].label))}</p>'

@@ -13,7 +13,9 @@ from studio.errors import BadInput
 from studio.jobs.comparison import Pane
 from studio.jobs.comparison_batch import sides_of
 from studio.jobs.engine import Answer, Weights
+from studio.jobs.evaluation_said import retold_model
 from studio.labeling.comparing import fix_answer, save_comparison, shuffled, undo_vote, vote
+from studio.language import tr
 from studio.ui.compare_state import Shown
 from studio.ui.compare_views import BAD, BEST, TIE
 from studio.ui.components.compare_panes import PaneAct
@@ -78,7 +80,7 @@ def take_back(studio: Studio, user: User, shown: Shown) -> Shown:
         return shown
     for _ in range(shown.votes):
         undo_vote(studio.db, user, shown.project_id, shown.kept or None)
-    return replace(shown, voted="The vote is taken back.", votes=0).renewed()
+    return replace(shown, voted=tr("The vote is taken back."), votes=0).renewed()
 
 
 def save_fix(studio: Studio, user: User, shown: Shown | None, place: int, answer: str) -> Shown:
@@ -124,18 +126,21 @@ def to_vote_on(comparison: Comparison, user: User) -> Shown:
 
 def words_of(shown: Shown, choice: str) -> str:
     """What was voted, with names."""
-    names = [shown.names[side] for side in shown.order]
+    names = [retold_model(shown.names[side]) for side in shown.order]
     if choice == TIE:
-        return f"You called it a tie between {listed(names)}."
+        return tr("You called it a tie between {models}.", models=listed(names))
+    if choice == BAD and len(names) == 2:
+        return tr("You found {models} bad, both of them.", models=listed(names))
     if choice == BAD:
-        return f"You found {listed(names)} bad, {'both' if len(names) == 2 else 'all'} of them."
+        return tr("You found {models} bad, all of them.", models=listed(names))
     best = int(choice.removeprefix(BEST))
-    return f"You preferred {names[best]} to {listed([name for place, name in enumerate(names) if place != best])}."
+    others = listed([name for place, name in enumerate(names) if place != best])
+    return tr("You preferred {best} to {others}.", best=names[best], others=others)
 
 
 def listed(names: Sequence[str]) -> str:
     """A, B and C."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else tr("{names} and {last}", names=", ".join(names[:-1]), last=names[-1])
 
 
 def _asked(comparison: Comparison) -> tuple[Message, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from storage.records import Run
 from studio.context import Studio
 from studio.contract.chat import Message, conversation
 from studio.contract.methods import METHODS
@@ -18,10 +19,11 @@ from studio.data.snapshots import SnapshotRow, read_split
 from studio.errors import BadInput, StudioError
 from studio.jobs.comparison import Pane
 from studio.jobs.comparison_batch import short_name
-from studio.jobs.endpoint import load_endpoint
+from studio.jobs.endpoint import Endpoint, load_endpoint
 from studio.jobs.engine import Sampling
 from studio.jobs.lineup import ask, line_up
 from studio.jobs.runs import get_run, list_runs
+from studio.language import tr
 from studio.ui.compare_acts import Acted, act_on, save_fix
 from studio.ui.compare_layout import Parts
 from studio.ui.compare_state import Shown, begun, gone_on, stopped
@@ -64,15 +66,13 @@ def wire_choices(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> Non
 
     def on_show(chosen: str | None, runs: list[str] | None, before: Shown | None, typed: str) -> list[object]:
         menu, endpoint = run_menu(studio, chosen, runs), load_endpoint(studio.workspace)
-        missing = empty("Nothing to compare yet", "Train a run first: its answers and the base model's appear here.")
-        named = f"Ask {endpoint.model} at {endpoint.host} too" if endpoint else "Ask the endpoint too"
-        asked = gr.Checkbox(label=named, visible=endpoint is not None)
+        asked = gr.Checkbox(label=endpoint_words(endpoint), visible=endpoint is not None)
         kept = before is not None and before.project_id == chosen
         project = get_project(studio.db, chosen) if chosen else None
         system = project.system_prompt if project else ""
         offered = TRY_PROMPT if project and project.settings.guide and not typed else gr.skip()
         live = [gr.skip()] * 6 if kept else [system, None, "", *_buttons(False, None)]
-        return [menu, asked, "" if menu.choices else missing, offered, *live]
+        return [menu, asked, "" if menu.choices else missing(), offered, *live]
 
     def on_runs(runs: list[str] | None) -> list[object]:
         choices = [(row.prompt[:90], index) for index, row in enumerate(test_rows(studio, runs))]
@@ -83,13 +83,26 @@ def wire_choices(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> Non
             return [gr.skip(), gr.skip(), None, ""]
         row = test_rows(studio, runs)[index]
         system = next((turn.content for turn in row.messages if turn.role == "system"), "")
-        return [row.prompt, system, row, notice("", f"Reference: {row.response}")]
+        return [row.prompt, system, row, notice("", tr("Reference: {answer}", answer=row.response))]
 
     fresh = [who.runs, who.endpoint, asks.missing, asks.prompt, asks.system, *asks.live]
     gr.on(frame.looks_at(tab), on_show, [frame.project, who.runs, asks.shown, asks.prompt], fresh, **REFRESH)
     who.runs.change(on_runs, who.runs, [asks.pick, asks.picked, asks.reference], **QUICK)
     picked = [asks.prompt, asks.system, asks.picked, asks.reference]
     asks.pick.input(on_pick, [who.runs, asks.pick], picked, **QUICK)
+
+
+def missing() -> str:
+    """What stands there without a run."""
+    what = tr("Train a run first: its answers and the base model's appear here.")
+    return empty(tr("Nothing to compare yet"), what)
+
+
+def endpoint_words(endpoint: Endpoint | None) -> str:
+    """What the endpoint's check box says."""
+    if endpoint is None:
+        return tr("Ask the endpoint too")
+    return tr("Ask {model} at {host} too", model=endpoint.model, host=endpoint.host)
 
 
 def wire_question(studio: Studio, frame: Frame, parts: Parts) -> None:
@@ -100,7 +113,7 @@ def wire_question(studio: Studio, frame: Frame, parts: Parts) -> None:
         try:
             shown = question(studio, Wanted(*form))  # type: ignore[arg-type]
         except StudioError as error:
-            yield [None, notice("bad", str(error)), *_buttons(False, None)]
+            yield [None, notice("bad", tr(str(error))), *_buttons(False, None)]
             return
         async with aclosing(growing(studio, shown, markdown)) as coming:
             async for values in coming:
@@ -108,7 +121,8 @@ def wire_question(studio: Studio, frame: Frame, parts: Parts) -> None:
 
     async def on_continue(shown: Shown | None, prompt: str, markdown: bool) -> AsyncIterator[list[object]]:
         if shown is None or not shown.done or not prompt.strip():
-            why = "Write the next question first." if shown else "Generate answers first, then continue the chat."
+            first = tr("Generate answers first, then continue the chat.")
+            why = tr("Write the next question first.") if shown else first
             yield [shown, panes_html(shown, markdown) + notice("bad", why), *_buttons(False, shown)]
             return
         async with aclosing(growing(studio, gone_on(shown, prompt), markdown)) as coming:
@@ -140,7 +154,7 @@ def wire_answers(studio: Studio, parts: Parts) -> None:
     @told
     def on_save(shown: Shown | None, markdown: bool, place: int, answer: str) -> list[object]:
         fixed = save_fix(studio, current_user(), shown, place, answer)
-        say("Saved: the pair goes where the project's new answers go.")
+        say(tr("Saved: the pair goes where the project's new answers go."))
         return [*_shown(fixed, markdown), _more(fixed), *editor(Acted(fixed))]
 
     after = [asks.shown, asks.panes, asks.go_on, *fix.live]
@@ -152,7 +166,7 @@ def wire_answers(studio: Studio, parts: Parts) -> None:
 
 async def growing(studio: Studio, shown: Shown, markdown: bool) -> AsyncGenerator[list[object], None]:
     """Values of `Ask.live` while the answers grow; what cannot be asked at all stands on each pane."""
-    yield [shown, panes_html(shown, markdown, "Loading the model"), *_buttons(True, shown)]
+    yield [shown, panes_html(shown, markdown, tr("Loading the model")), *_buttons(True, shown)]
     try:
         assert shown.lineup is not None
         async with aclosing(ask(studio.engines, shown.lineup, shown.chats, shown.sampling)) as coming:
@@ -185,20 +199,28 @@ def editor(acted: Acted) -> list[object]:
     if acted.shown is None or acted.fixing < 0:
         return [gr.Column(visible=False), "", -1]
     title = acted.shown.title(acted.fixing)
-    field = gr.Textbox(value=acted.shown.pane(acted.fixing).text, label=f"Better answer, begun from {title}'s")
+    label = tr("Better answer, begun from {model}'s", model=title)
+    field = gr.Textbox(value=acted.shown.pane(acted.fixing).text, label=label)
     return [gr.Column(visible=True), field, acted.fixing]
 
 
 def run_menu(studio: Studio, project_id: str | None, current: list[str] | None) -> gr.Dropdown:
     """The project's runs that have weights, newest first; those chosen stay, else the newest is."""
     runs = [run for run in list_runs(studio.db, project_id) if run.adapter_hash] if project_id else []
-    choices = [
-        (f"Run {run.number} · {_method(run.spec)} · {short_name(run.base_model)} · {run.steps} steps", run.id)
-        for run in runs
-    ]
+    choices = [(_choice(run), run.id) for run in runs]
     ids = [run.id for run in runs]
     kept = [run_id for run_id in current or [] if run_id in ids]
     return gr.Dropdown(choices=choices, value=kept or ids[:1])
+
+
+def _choice(run: Run) -> str:
+    return tr(
+        "Run {number} · {method} · {model} · {steps} steps",
+        number=run.number,
+        method=tr(_method(run.spec)),
+        model=short_name(run.base_model),
+        steps=run.steps,
+    )
 
 
 def test_rows(studio: Studio, runs: list[str] | None, most: int = MOST_PROMPTS) -> list[SnapshotRow]:

@@ -13,7 +13,9 @@ from typing import Any
 from studio.contract.chat import Message
 from studio.jobs.comparison import Pane
 from studio.jobs.engine import Sampling
+from studio.jobs.evaluation_said import retold_model
 from studio.jobs.lineup import BASE, ENDPOINT, Lineup
+from studio.language import tr
 
 LETTERS = "ABCDEFGH"
 
@@ -74,7 +76,7 @@ class Shown:
 
     def title(self, place: int) -> str:
         """What stands above a place: a letter while it is blind, else the name."""
-        return LETTERS[place] if self.hidden else self.names[self.order[place]]
+        return LETTERS[place] if self.hidden else retold_model(self.names[self.order[place]])
 
     def run(self, place: int) -> str:
         """The run that answered in a place; "" for base and endpoint, and while nobody may know."""
@@ -122,7 +124,8 @@ def gone_on(shown: Shown, prompt: str) -> Shown:
 
 def stopped(shown: Shown) -> Shown:
     """The same with every unfinished answer ended."""
-    return replace(shown, panes=tuple(pane if pane.done else replace(pane, error="Stopped.") for pane in shown.panes))
+    end = tr("Stopped.")
+    return replace(shown, panes=tuple(pane if pane.done else replace(pane, error=end) for pane in shown.panes))
 
 
 def _after(chat: tuple[Message, ...], pane: Pane, prompt: str) -> tuple[Message, ...]:

@@ -14,8 +14,10 @@ from studio.contract.chat import Message, conversation
 from studio.data.prompt_files import read_prompts
 from studio.errors import BadInput
 from studio.jobs.comparison_batch import Asked, Made, make_comparisons
+from studio.jobs.evaluation_said import retold
 from studio.jobs.lineup import line_up
 from studio.labeling.comparing import count_comparisons, get_comparison, next_to_vote, undo_vote
+from studio.language import mark, tr, trn
 from studio.ui.compare_acts import Acted, act_on, save_fix, to_vote_on
 from studio.ui.compare_ask import Wanted, editor, test_rows
 from studio.ui.compare_layout import ASKS, Parts
@@ -23,7 +25,7 @@ from studio.ui.compare_standings import standings_of
 from studio.ui.compare_state import Shown
 from studio.ui.compare_views import panes_html
 from studio.ui.components.compare_panes import PaneAct, pane_act
-from studio.ui.components.html import count, empty, notice, text
+from studio.ui.components.html import empty, notice, text
 from studio.ui.errors import say, told
 from studio.ui.frame import POLL, QUICK, REFRESH, Frame
 from studio.ui.roles import least
@@ -69,7 +71,7 @@ def wire_votes(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
     @least("annotator")
     def on_save(desk: Desk | None, markdown: bool, place: int, answer: str) -> list[object]:
         save_fix(studio, current_user(), desk.shown if desk else None, place, answer)
-        say("Saved: the pair goes where the project's new answers go.")
+        say(tr("Saved: the pair goes where the project's new answers go."))
         return [*desk_values(studio, desk, markdown), *editor(Acted(None))]
 
     @least("annotator")
@@ -145,7 +147,7 @@ def start_batch(studio: Studio, jobs: Jobs, wanted: Wanted, most: int, path: str
         job = (studio.db, studio.engines, user, project, lineup, prompts, wanted.sampling)
         return make_comparisons(*job, note=work.note)
 
-    jobs[project] = Work(make, "The answers could not be made")
+    jobs[project] = Work(make, mark("The answers could not be made"))
 
 
 def file_prompts(path: str, system: str) -> list[Asked]:
@@ -171,8 +173,13 @@ def batch_values(jobs: Jobs, project_id: object) -> list[object]:
 
 def made_html(made: Made) -> str:
     """How a batch ended."""
-    words = f"{made.kept} of {count(made.asked, 'prompt')} answered by all models and ready to be voted on."
-    return notice("good" if made.kept else "warn", f"{words} {made.problem}".strip())
+    words = trn(
+        "{kept} of {count:,} prompt answered by all models and ready to be voted on.",
+        "{kept} of {count:,} prompts answered by all models and ready to be voted on.",
+        made.asked,
+        kept=made.kept,
+    )
+    return notice("good" if made.kept else "warn", f"{words} {retold(made.problem)}".strip())
 
 
 def looked(studio: Studio, chosen: str | None, desk: Desk | None) -> Desk | None:
@@ -199,10 +206,10 @@ def acted_on(studio: Studio, desk: Desk | None, wanted: PaneAct) -> tuple[Desk |
     if wanted.act == "undo":
         return _undone(studio, desk), Acted(None)
     if wanted.act == "pass" and desk.shown and wanted.token == desk.shown.token:
-        return following(studio, replace(desk, said="Passed over: it comes again after the others.")), Acted(None)
+        return following(studio, replace(desk, said=tr("Passed over: it comes again after the others."))), Acted(None)
     acted = act_on(studio, current_user(), desk.shown, wanted)
     if acted.shown and acted.shown.voted:
-        return following(studio, replace(desk, last=acted.shown, said="Vote saved.")), Acted(None)
+        return following(studio, replace(desk, last=acted.shown, said=tr("Vote saved."))), Acted(None)
     return replace(desk, shown=acted.shown), acted
 
 
@@ -212,24 +219,33 @@ def _undone(studio: Studio, desk: Desk) -> Desk:
     for _ in range(desk.last.votes if desk.last else 1):
         taken = undo_vote(studio.db, current_user(), desk.project_id) or taken
     if taken is None:
-        return replace(desk, said="There is no vote to take back.")
+        return replace(desk, said=tr("There is no vote to take back."))
     found = get_comparison(studio.db, taken.comparison_id)
     again = to_vote_on(found, current_user())
-    return replace(desk, shown=again, number=found.number, last=None, said="The vote is taken back: vote again.")
+    said = tr("The vote is taken back: vote again.")
+    return replace(desk, shown=again, number=found.number, last=None, said=said)
 
 
 def desk_values(studio: Studio, desk: Desk | None, markdown: bool) -> list[object]:
     """Values of `Vote.live`."""
     if desk is None:
-        return [None, empty("No project chosen", "Choose one above, or create one."), ""]
+        return [None, empty(tr("No project chosen"), tr("Choose one above, or create one.")), ""]
     total, left = count_comparisons(studio.db, desk.project_id, current_user().name)
     said = f" {text(desk.said)}" if desk.said else ""
-    head = f"<p class='quiet' role='status'>{text(count(left, 'comparison'))} to vote on, {total:,} in all.{said}</p>"
+    words = trn(
+        "{count:,} comparison to vote on, {total:,} in all.",
+        "{count:,} comparisons to vote on, {total:,} in all.",
+        left,
+        total=total,
+    )
+    head = f"<p class='quiet' role='status'>{text(words)}{said}</p>"
     if desk.shown is None:
-        done = ("All voted on", "Standings shows what the votes say.")
-        first = (
-            "Nothing to vote on yet",
-            "An admin makes answers above, or asks with Blind on; then anybody votes here.",
-        )
-        head += empty(*(done if total else first))
+        head += _nothing_left(total)
     return [desk, head, panes_html(desk.shown, markdown, batch=True) if desk.shown else ""]
+
+
+def _nothing_left(total: int) -> str:
+    if total:
+        return empty(tr("All voted on"), tr("Standings shows what the votes say."))
+    what = tr("An admin makes answers above, or asks with Blind on; then anybody votes here.")
+    return empty(tr("Nothing to vote on yet"), what)

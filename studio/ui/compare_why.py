@@ -11,6 +11,7 @@ import gradio as gr
 from studio.context import Studio
 from studio.errors import NotFound
 from studio.jobs.why import look_at_why, start_why
+from studio.language import tr
 from studio.ui.compare_layout import ASKS, Parts
 from studio.ui.compare_state import Shown
 from studio.ui.components.compare_panes import PaneAct, pane_act
@@ -58,7 +59,8 @@ def values(studio: Studio, asked: str, answer: str = "") -> list[object]:
     except NotFound:  # the folder was cleared away meanwhile
         return nothing()
     said = (look.found.answer if look.found else "") or answer
-    head = f"<h3>Why “{text(said[:120])}{'…' if len(said) > 120 else ''}”?</h3>" if said else ""
+    shown = f"{said[:120]}{'…' if len(said) > 120 else ''}"
+    head = f"<h3>{text(tr('Why “{answer}”?', answer=shown))}</h3>" if said else ""
     return [asked, f"{head}{why_html(look)}", gr.Timer(active=look.standing.alive)]
 
 

@@ -11,18 +11,16 @@ import gradio as gr
 from studio.context import Studio
 from studio.errors import BadInput
 from studio.jobs.curve import resume_curve_for, start_curve_for, stop_curve_for
-from studio.jobs.curves import LearningCurve, list_curves
-from studio.ui.components.html import bar, chip, count, empty, moment, notice, table, text
+from studio.jobs.curves import Foretold, LearningCurve, list_curves
+from studio.jobs.sayings import retold
+from studio.language import tr, trn
+from studio.ui.components.html import bar, chip, empty, moment, notice, table, text
 from studio.ui.components.learning_curve import figure, learning_curve
 from studio.ui.errors import say, told
 from studio.ui.frame import POLL, QUICK, REFRESH, Frame
 from studio.ui.sweep import Asked
 from studio.ui.who import current_user
 
-NOTHING = empty(
-    "No learning curve yet",
-    "It trains on a quarter, half, three quarters and all of the snapshot, and says what more labels would bring.",
-)
 _HINT = "<p class='quiet'>Four runs with the settings above, scored on the same held-out rows.</p>"
 _KINDS = {"done": "good", "failed": "bad", "stopped": "warn"}
 
@@ -60,7 +58,7 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab, asked: Asked) -> None:
     @told
     def on_stop(chosen: str | None, curve: str) -> list[object]:
         stop_curve_for(studio.db, studio.workspace, current_user(), curve)
-        say("Stopping: the run at work writes a checkpoint.")
+        say(tr("Stopping: the run at work writes a checkpoint."))
         return _shown(studio, chosen, curve, ())
 
     @told
@@ -84,40 +82,64 @@ def _layout() -> _Parts:
             start = gr.Button("Draw the learning curve", variant="primary", scale=0, min_width=210)
             stop = gr.Button("Stop", visible=False, scale=0, min_width=110)
             resume = gr.Button("Resume", visible=False, scale=0, min_width=110)
-        body = gr.HTML(NOTHING, elem_id="curve-body")
+        body = gr.HTML(nothing(), elem_id="curve-body")
         curve, seen, timer = gr.State(""), gr.State(()), gr.Timer(1.5, active=False)
     return _Parts(start, curve, seen, timer, body, stop, resume)
 
 
+def nothing() -> str:
+    """What is shown before the first curve."""
+    advice = tr(
+        "It trains on a quarter, half, three quarters and all of the snapshot, and says what more labels would bring."
+    )
+    return empty(tr("No learning curve yet"), advice)
+
+
 def curve_html(curve: LearningCurve) -> str:
     """A curve as it stands: the sentence on top, the picture, the points."""
-    state, points = curve.standing.state, curve.report.points
-    head = (
-        f"<p class='quiet'>Learning curve {curve.about.number} {chip(state, _KINDS.get(state, 'busy'))} "
-        f"{text(curve.about.base_model)} · snapshot {text(curve.about.snapshot_id[:8])} · "
-        f"started {moment(curve.started_at)}</p>"
-    )
-    progress = bar(curve.standing.fraction, curve.standing.words) if curve.active else ""
+    state, points, words = curve.standing.state, curve.report.points, retold(curve.standing.words)
+    progress = bar(curve.standing.fraction, words) if curve.active else ""
     ended = state in ("failed", "stopped")
-    told_of_end = notice("bad" if state == "failed" else "warn", curve.standing.words) if ended else ""
+    told_of_end = notice("bad" if state == "failed" else "warn", words) if ended else ""
     foretold = curve.foretold
     sentence = f"<h2 class='title'>{text(foretold.sentence)}</h2>" if foretold.sentence else ""
     rows = [
-        (f"{labels:,}", figure(score, foretold), f"{point.seconds:.0f} s")
+        (tr("{figure:,}", figure=labels), figure(score, foretold), tr("{seconds:.0f} s", seconds=point.seconds))
         for (labels, score), point in zip(
             foretold.points, [point for point in points if point.state == "done"], strict=True
         )
     ]
-    listed = table(("Labels", foretold.measure, "Training"), rows, numeric=(0, 1, 2)) if rows else ""
-    ahead = foretold.ahead
-    quiet = (
-        f"<p class='quiet'>With {count(ahead.labels, 'label')} about {text(figure(ahead.score, foretold))} is to be "
-        f"expected, with 95 % confidence {text(figure(ahead.low, foretold))} to "
-        f"{text(figure(ahead.high, foretold))}, on these same held-out rows.</p>"
-        if ahead
-        else ""
+    heads = (tr("Labels"), foretold.measure, tr("Training"))
+    listed = table(heads, rows, numeric=(0, 1, 2)) if rows else ""
+    quiet = _expected(foretold)
+    return f"{_head(curve)}{progress}{told_of_end}{sentence}{quiet}{learning_curve(foretold)}{listed}"
+
+
+def _head(curve: LearningCurve) -> str:
+    state, about = curve.standing.state, curve.about
+    snapshot = tr("snapshot {snapshot}", snapshot=about.snapshot_id[:8])
+    return (
+        f"<p class='quiet'>{text(tr('Learning curve {number}', number=about.number))} "
+        f"{chip(tr(state), _KINDS.get(state, 'busy'))} {text(about.base_model)} · {text(snapshot)} · "
+        f"{tr('started {when}', when=moment(curve.started_at))}</p>"
     )
-    return f"{head}{progress}{told_of_end}{sentence}{quiet}{learning_curve(foretold)}{listed}"
+
+
+def _expected(foretold: Foretold) -> str:
+    """What is to be expected where the curve ends; '' where that cannot be told."""
+    ahead = foretold.ahead
+    if ahead is None:
+        return ""
+    values = {"score": ahead.score, "low": ahead.low, "high": ahead.high}
+    said = trn(
+        "With {count:,} label about {score} is to be expected, with 95 % confidence {low} to {high}, on these same "
+        "held-out rows.",
+        "With {count:,} labels about {score} is to be expected, with 95 % confidence {low} to {high}, on these same "
+        "held-out rows.",
+        ahead.labels,
+        **{name: figure(value, foretold) for name, value in values.items()},
+    )
+    return f"<p class='quiet'>{text(said)}</p>"
 
 
 def _shown(studio: Studio, project_id: str | None, curve_id: str, seen: Sequence[object]) -> list[object]:
@@ -131,7 +153,7 @@ def _shown(studio: Studio, project_id: str | None, curve_id: str, seen: Sequence
         curve.id if curve else "",
         now,
         gr.Timer(active=any(one.active for one in curves)),
-        curve_html(curve) if curve else NOTHING,
+        curve_html(curve) if curve else nothing(),
         gr.Button(visible=bool(curve and curve.active)),
         gr.Button(visible=bool(curve and curve.resumable)),
     ]

@@ -21,8 +21,9 @@ from studio.data.previews import preview_import
 from studio.data.projects import get_project
 from studio.data.shapes import AUTO
 from studio.errors import BadInput, StudioError
+from studio.language import mark, tr, trn
 from studio.ui import export, find
-from studio.ui.components.html import count, notice
+from studio.ui.components.html import notice
 from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.import_views import (
     ALL_SPLITS,
@@ -45,6 +46,7 @@ _HEADING = (
     "<h2 class='title'>Import</h2><p class='quiet'>CSV, TSV, JSON, JSONL, Parquet, Arrow, or a .zip of a datasets "
     "folder. Rows with an answer become labeled examples; rows without one wait in Label.</p>"
 )
+_FAILED = mark("The import failed and nothing was imported")
 _KINDS = [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".zip"]
 
 
@@ -174,7 +176,7 @@ def _wire_import(studio: Studio, frame: Frame, parts: _Parts) -> gr.events.Depen
     ) -> Iterator[list[object]]:
         asked = _Asked(chosen, _address(source, split), shape, named)
         user = current_user()
-        work = Work(lambda own: _import(studio, user, asked, own), "The import failed and nothing was imported")
+        work = Work(lambda own: _import(studio, user, asked, own), _FAILED)
         yield [gr.Button(interactive=False), gr.Button(visible=True), work.html(account_html), work]
         try:
             while work.running(0.2):
@@ -213,7 +215,8 @@ def _import(studio: Studio, user: User, asked: _Asked, work: Work[ImportReport])
         raise BadInput("Choose a file first.")
 
     def note(progress: ImportProgress) -> bool:
-        return work.note(progress.fraction, f"Importing: {count(progress.rows, 'row')} read")
+        words = trn("Importing: {count:,} row read", "Importing: {count:,} rows read", progress.rows)
+        return work.note(progress.fraction, words)
 
     columns, path = columns_of(asked.named), Path(asked.source)
     return import_file(
@@ -226,7 +229,7 @@ def _taken_in(studio: Studio, chosen: str | None, make: Callable[[], str]) -> li
     try:
         source = make()
     except StudioError as error:
-        return ["", *_nothing(notice("bad", str(error)))]
+        return ["", *_nothing(notice("bad", tr(str(error))))]
     return [source, *_look(studio, chosen, source)]
 
 
@@ -253,7 +256,7 @@ def _look(
             Path(_address(source, split)), project, shape, columns_of(named) if named else None
         )
     except StudioError as error:
-        return _nothing(notice("bad", str(error)))
+        return _nothing(notice("bad", tr(str(error))))
     # What nothing was found for is mapped by hand; a shape that was named stays, and says what it lacks.
     shown = trial.shape or (COLUMNS if shape == AUTO else shape)
     menus = menus_for(found, project.task if project else "instruction", shown, trial.columns)

@@ -19,10 +19,11 @@ from studio.data.snapshots import GROUPINGS, Frozen, count_rows, read_split, sea
 from studio.data.transfers import freeze_for
 from studio.errors import BadInput, StudioError
 from studio.jobs.curves import list_curves
+from studio.language import mark, tr
 from studio.ui import datasets_diff, export
 from studio.ui.components.find_list import story_panel
 from studio.ui.components.html import cards as make_cards
-from studio.ui.components.html import empty, notice, opened
+from studio.ui.components.html import empty, notice, opened, text
 from studio.ui.components.lineage import lineage_html
 from studio.ui.datasets_views import (
     PAGE,
@@ -40,6 +41,8 @@ from studio.ui.who import current_user
 from studio.ui.work import Work
 
 _GROUPINGS = [(words.capitalize(), key) for key, words in GROUPINGS.items()]
+_NOT_FROZEN = mark("The freeze failed and no snapshot was made")
+_NOT_CHECKED = mark("The check failed")
 _SPLITS = [("Train", "train"), ("Validation", "validation"), ("Test", "test")]
 
 
@@ -142,7 +145,7 @@ def _wire_freeze(studio: Studio, frame: Frame, tab: gr.Tab, form: _Form, looked:
 
     def on_freeze(chosen: str | None, current: str, *asked: float | str | bool) -> Iterator[list[object]]:
         user = current_user()
-        work = Work(lambda own: _freeze(studio, user, chosen, asked, own), "The freeze failed and no snapshot was made")
+        work = Work(lambda own: _freeze(studio, user, chosen, asked, own), _NOT_FROZEN)
         yield [gr.Button(interactive=False), gr.Button(visible=True), work.html(_account), work, *[gr.skip()] * 3]
         try:
             while work.running(0.2):
@@ -179,7 +182,7 @@ def _wire_looks(studio: Studio, frame: Frame, looked: _Looked) -> None:
         return [*head, *on_first(snapshot, split, words), lineage_of(studio, chosen, snapshot)]
 
     def on_verify(snapshot: str) -> Iterator[str]:
-        work = Work(lambda own: _verify(studio, snapshot, own), "The check failed")
+        work = Work(lambda own: _verify(studio, snapshot, own), _NOT_CHECKED)
         while work.running(0.2):
             yield work.html(sound_html)
         yield work.html(sound_html)
@@ -229,13 +232,18 @@ def _verify(studio: Studio, snapshot: str, work: Work[dict[str, int]]) -> dict[s
     if not snapshot:
         raise BadInput("Freeze a snapshot first: there is nothing to verify yet.")
     total = sum(count_rows(studio.workspace, snapshot).values()) or 1
-    return verify(studio.workspace, snapshot, lambda rows: work.note(rows / total, f"Reading: {rows:,} of {total:,}"))
+
+    def note(rows: int) -> bool:
+        return work.note(rows / total, tr("Reading: {rows:,} of {total:,}", rows=rows, total=total))
+
+    return verify(studio.workspace, snapshot, note)
 
 
 def _listed(studio: Studio, chosen: str | None, snapshot: str) -> list[object]:
     """The left side and the snapshot looked at: the asked one while it is the project's, else its newest."""
     if not chosen:
-        return [waiting_html(0), empty("No project chosen", "Choose one above, or create one in Projects."), ""]
+        none = empty(tr("No project chosen"), tr("Choose one above, or create one in Projects."))
+        return [waiting_html(0), none, ""]
     found = list_snapshots(studio.db, chosen)
     ids = [item.id for item in found]
     current = snapshot if snapshot in ids else (ids[0] if ids else "")
@@ -251,7 +259,7 @@ def head_of(studio: Studio, chosen: str | None, snapshot: str) -> str:
         head = head_html(found[0], read_manifest(studio.workspace, snapshot))
         return head + curve_html(list_curves(studio.workspace, chosen, snapshot))
     except StudioError as error:
-        return head_html(found[0], {}) + notice("bad", str(error))
+        return head_html(found[0], {}) + notice("bad", tr(str(error)))
 
 
 def rows_of(studio: Studio, snapshot: str, split: str, page: int, words: str | None) -> str:
@@ -259,13 +267,13 @@ def rows_of(studio: Studio, snapshot: str, split: str, page: int, words: str | N
     try:
         return page_html(studio, snapshot, split, page, (words or "").strip())
     except StudioError as error:
-        return notice("bad", str(error))
+        return notice("bad", tr(str(error)))
 
 
 def page_html(studio: Studio, snapshot: str, split: str, page: int, words: str = "") -> str:
     """A page of a split, or of its rows with some words."""
     if not snapshot:
-        return empty("Nothing to look into", "The rows of a snapshot's splits appear here.")
+        return empty(tr("Nothing to look into"), tr("The rows of a snapshot's splits appear here."))
     if not words:
         return rows_html(read_split(studio.workspace, snapshot, split, (page - 1) * PAGE, PAGE), split, page)
     rows, total = search_split(studio.workspace, snapshot, split, words, (page - 1) * PAGE, PAGE)
@@ -274,9 +282,10 @@ def page_html(studio: Studio, snapshot: str, split: str, page: int, words: str =
 
 def story_html(studio: Studio, example_id: str) -> str:
     """The panel with a row's lineage."""
+    label, title = text(tr("Lineage of a row")), text(tr("Lineage of this row"))
     return (
-        '<aside class="story" aria-label="Lineage of a row"><div class="bar"><h2 tabindex="-1">Lineage of this row</h2>'
-        '<button type="button" class="find-do" data-close="1">Close <kbd>Esc</kbd></button></div>'
+        f'<aside class="story" aria-label="{label}"><div class="bar"><h2 tabindex="-1">{title}</h2>'
+        f'<button type="button" class="find-do" data-close="1">{text(tr("Close"))} <kbd>Esc</kbd></button></div>'
         f"{lineage_html(of_example(studio.db, example_id))}</aside>"
     )
 
@@ -286,6 +295,7 @@ def lineage_of(studio: Studio, chosen: str | None, snapshot: str) -> str:
     change to this project is still on its way."""
     if snapshot not in [item.id for item in list_snapshots(studio.db, chosen or "")]:
         return empty(
-            "Nothing to trace", "Who answered the rows of a snapshot, and what was trained on it, appears here."
+            tr("Nothing to trace"),
+            tr("Who answered the rows of a snapshot, and what was trained on it, appears here."),
         )
     return lineage_html(of_snapshot(studio.db, snapshot, chosen or None))

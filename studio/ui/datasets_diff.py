@@ -12,13 +12,14 @@ from studio.data.browse import list_snapshots
 from studio.data.diff import KINDS, Diff, diff_rows, diff_snapshots
 from studio.data.snapshots import count_rows
 from studio.errors import BadInput
-from studio.ui.components.html import empty
+from studio.language import mark, tr
+from studio.ui.components.html import empty, number, text
 from studio.ui.datasets_views import PAGE, diff_html, diff_rows_html
 from studio.ui.errors import told
 from studio.ui.frame import REFRESH, Frame
 from studio.ui.work import Work
 
-_ONLY_ONE = empty("Nothing to compare with", "Freeze a second snapshot: what changed since the first appears here.")
+_FAILED = mark("The snapshots could not be compared")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def layout() -> Parts:
         before = gr.Dropdown(label="From snapshot", choices=[], min_width=130)
         after = gr.Dropdown(label="To snapshot", choices=[], min_width=130)
         compare = gr.Button("Show changes", scale=0, min_width=130)
-    sums = gr.HTML(_ONLY_ONE)
+    sums = gr.HTML(_only_one())
     with gr.Row():
         choices = [(name, key) for key, name in KINDS.items()]
         kind = gr.Radio(label="Rows that were", choices=choices, value="added", visible=False, scale=3)
@@ -59,7 +60,7 @@ def wire(studio: Studio, frame: Frame, tab: gr.Tab, snapshot: gr.State, parts: P
         return [*menus(studio, chosen, current), _idle(studio, chosen), None, *_controls(None), ""]
 
     def on_compare(before: str | None, after: str | None) -> Iterator[list[object]]:
-        work = Work(lambda own: _diff(studio, before, after, own), "The snapshots could not be compared")
+        work = Work(lambda own: _diff(studio, before, after, own), _FAILED)
         while work.running(0.2):
             yield [work.html(diff_html), gr.skip(), gr.skip(), gr.skip()]
         found = work.result if isinstance(work.result, Diff) else None
@@ -99,15 +100,21 @@ def menus(studio: Studio, chosen: str | None, current: str) -> list[gr.Dropdown]
 
 def _idle(studio: Studio, chosen: str | None) -> str:
     if chosen and len(list_snapshots(studio.db, chosen)) > 1:
-        return '<p class="quiet">Choose two snapshots and show what changed from one to the other.</p>'
-    return _ONLY_ONE
+        how = tr("Choose two snapshots and show what changed from one to the other.")
+        return f'<p class="quiet">{text(how)}</p>'
+    return _only_one()
+
+
+def _only_one() -> str:
+    how = tr("Freeze a second snapshot: what changed since the first appears here.")
+    return empty(tr("Nothing to compare with"), how)
 
 
 def _controls(found: Diff | None) -> list[object]:
     """The kinds of rows with their numbers, the first that has any chosen; and the page."""
     if found is None:
         return [gr.Radio(visible=False), gr.Number(visible=False, value=1)]
-    choices = [(f"{name} {found.counts[kind]:,}", kind) for kind, name in KINDS.items()]
+    choices = [(f"{tr(name)} {number(found.counts[kind])}", kind) for kind, name in KINDS.items()]
     first = next((kind for kind in KINDS if found.counts[kind]), "added")
     return [gr.Radio(choices=choices, value=first, visible=True), gr.Number(value=1, visible=True)]
 
@@ -118,6 +125,6 @@ def _diff(studio: Studio, before: str | None, after: str | None, work: Work[Diff
     total = sum(sum(count_rows(studio.workspace, one).values()) for one in (before, after)) or 1
 
     def note(rows: int) -> None:
-        work.note(rows / total, f"Comparing: {rows:,} of {total:,} rows")
+        work.note(rows / total, tr("Comparing: {rows:,} of {total:,} rows", rows=rows, total=total))
 
     return diff_snapshots(studio.workspace, studio.db, before, after, note)

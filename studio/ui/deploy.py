@@ -13,13 +13,14 @@ import gradio as gr
 from studio.context import Studio
 from studio.deploy.choices import servable_runs
 from studio.errors import BadInput, StudioError
+from studio.language import tr
 from studio.ui import deploy_production, deploy_server
 from studio.ui.components.html import text
 from studio.ui.deploy_export import ExportParts, export_layout, export_opened, wire_export
 from studio.ui.deploy_keys import KeyParts, keys_layout, keys_shown, wire_keys
 from studio.ui.deploy_production import ProductionParts, production_layout, production_shown
 from studio.ui.deploy_server import ServerParts, closed, runs_menu, server_layout, server_shown
-from studio.ui.deploy_views import NO_PROJECT, NO_RUN
+from studio.ui.deploy_views import no_project, no_run
 from studio.ui.errors import told
 from studio.ui.frame import POLL, QUICK, REFRESH, Frame
 
@@ -120,7 +121,7 @@ def _wire_server(studio: Studio, frame: Frame, parts: _Parts) -> None:
             for card, snippet, *asked in deploy_server.stop(studio, named(chosen), folder):
                 yield [card, snippet, *waiting, *asked]
         except StudioError as error:
-            raise gr.Error(text(str(error)), print_exception=False) from error
+            raise gr.Error(text(tr(str(error))), print_exception=False) from error
         yield [*server_shown(studio, named(chosen)), *closed()]
 
     def on_tick(chosen: str | None) -> Values:
@@ -138,7 +139,7 @@ def page_shown(studio: Studio, chosen: str | None, runs: Sequence[str] | None, r
     """Values of `_Parts.page`; without a finished run only the first three: what to do instead of everything else."""
     there = bool(chosen and servable_runs(studio.db, studio.workspace, chosen))
     if not chosen or not there:
-        nothing = gr.HTML(value=NO_RUN if chosen else NO_PROJECT, visible=True)
+        nothing = gr.HTML(value=no_run() if chosen else no_project(), visible=True)
         return [nothing, gr.Button(visible=bool(chosen)), gr.Column(visible=False)]
     server = [runs_menu(studio, chosen, runs), *server_shown(studio, chosen), *closed()]
     export = export_opened(studio, chosen, run, wanted)

@@ -14,6 +14,7 @@ from studio.data.hub_push import Destination, check_destination
 from studio.data.model_push import PushedModel, push_model
 from studio.errors import BadInput
 from studio.jobs.exporting_model import Exported
+from studio.language import mark
 from studio.ui.components.deploy_copy import copies
 from studio.ui.deploy_export_views import HUB, push_question, pushed_html
 from studio.ui.errors import told
@@ -78,7 +79,7 @@ def wire_hub(studio: Studio, frame: Frame, asked: list[gr.components.Component],
     @told
     def begun(chosen: str | None, run: str | None, wanted: str, where: Destination) -> Work[PushedModel]:
         user, report = current_user(), ready(look(chosen, run, wanted))
-        return Work(lambda own: _push(studio, user, chosen or "", report, where, own), "The push failed")
+        return Work(lambda own: _push(studio, user, chosen or "", report, where, own), mark("The push failed"))
 
     def on_send(
         chosen: str | None, run: str | None, wanted: str, repo: str, private: bool, token: str

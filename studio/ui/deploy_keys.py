@@ -14,6 +14,7 @@ from studio.data.auditing import record
 from studio.deploy.choices import servable_runs, servers_of
 from studio.errors import BadInput, BadSpec, NotFound
 from studio.jobs.serving_keys import add_key, list_keys, revoke_key
+from studio.language import tr
 from studio.ui.components.deploy_copy import copies
 from studio.ui.components.html import cards, notice
 from studio.ui.deploy_production import standing_of
@@ -48,7 +49,9 @@ class KeyParts:
 def keys_layout() -> KeyParts:
     """Lay the part out."""
     with gr.Column(elem_id="deploy-keys-panel", min_width=300):
-        gr.HTML("<h2 class='title'>Keys</h2><p class='quiet'>Who may ask; good for every server of this studio.</p>")
+        gr.HTML(
+            "<h2 class='title'>API keys</h2><p class='quiet'>Who may ask; good for every server of this studio.</p>"
+        )
         shown = cards()
         with gr.Column(visible=False, elem_id="deploy-key-sure") as sure:
             question = gr.HTML()
@@ -83,7 +86,7 @@ def wire_keys(studio: Studio, frame: Frame, parts: KeyParts) -> None:
     def on_yes(chosen: str | None, key_id: str) -> list[object]:
         key = revoke_key(studio.workspace, key_of(studio, key_id).id)
         record(studio.db, current_user().name, "key revoke", chosen or "", key.name, key=key.id)
-        say(f"The key of {key.name} opens nothing any more.")
+        say(tr("The key of {name} opens nothing any more.", name=key.name))
         return keys_shown(studio, chosen)
 
     given = [frame.project, parts.name, parts.models, parts.days]
@@ -99,7 +102,7 @@ def keys_shown(studio: Studio, project_id: str | None) -> list[object]:
     try:
         shown = keys_html(list_keys(studio.workspace), datetime.now(UTC))
     except BadSpec as error:
-        shown = notice("bad", str(error))
+        shown = notice("bad", tr(str(error)))
     menu = gr.Dropdown(choices=names_to_ask(studio, project_id), value=[])
     return [shown, menu, "", gr.Column(visible=False), "", ""]
 

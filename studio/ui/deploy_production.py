@@ -13,6 +13,7 @@ from studio.deploy import production
 from studio.deploy.choices import comes_back, servable_runs
 from studio.errors import BadInput
 from studio.jobs.runs import list_runs
+from studio.language import tr
 from studio.ui.deploy_views import Production, history_html, production_html, rollback_question, run_label
 from studio.ui.errors import say
 from studio.ui.who import current_user
@@ -89,7 +90,7 @@ def production_shown(studio: Studio, project_id: str) -> list[object]:
 
 
 def _menu(others: list[Run]) -> gr.Dropdown:
-    info = None if others else "There is no other finished run: train one first."
+    info = None if others else tr("There is no other finished run: train one first.")
     choices = [(run_label(run), run.id) for run in others]
     return gr.Dropdown(choices=choices, value=choices[0][1] if choices else None, info=info, interactive=bool(choices))
 
@@ -99,7 +100,9 @@ def promote(studio: Studio, project_id: str, run_id: str | None, why: str) -> No
     if not run_id:
         raise BadInput("Choose a finished run first.")
     production.promote(studio.db, studio.workspace, project_id, run_id, current_user().name, why or "")
-    say(f"{_number(studio, project_id, run_id)} is in production now.")
+    number = standing_of(studio, project_id).numbers.get(run_id)
+    known = number is not None
+    say(tr("Run {number} is in production now.", number=number) if known else tr("The run is in production now."))
 
 
 def ask_back(studio: Studio, project_id: str) -> list[object]:
@@ -116,9 +119,4 @@ def roll_back(studio: Studio, project_id: str, coming: str, why: str) -> None:
     if run is None or run.id != coming:
         raise BadInput("What is in production has changed meanwhile: look again, then roll back.")
     production.rollback(studio.db, studio.workspace, project_id, current_user().name, why or "")
-    say(f"Run {run.number} is in production again.")
-
-
-def _number(studio: Studio, project_id: str, run_id: str) -> str:
-    numbers = standing_of(studio, project_id).numbers
-    return f"Run {numbers[run_id]}" if run_id in numbers else "The run"
+    say(tr("Run {number} is in production again.", number=run.number))

@@ -15,6 +15,7 @@ from studio.deploy.choices import servable_runs, serve_runs, servers_of
 from studio.errors import BadInput, BadSpec, NotFound
 from studio.jobs.serving import Server, stop_serving
 from studio.jobs.serving_keys import list_keys
+from studio.language import tr
 from studio.ui.components.deploy_copy import copies
 from studio.ui.components.html import cards, notice
 from studio.ui.deploy_production import standing_of
@@ -101,7 +102,7 @@ def server_shown(studio: Studio, project_id: str) -> list[object]:
     return [
         servers_html(servers, standing.numbers) + elsewhere_html(standing, servers),
         snippet_html(ready, standing.name, _keys(studio)) if ready else "",
-        gr.Button("Serve these too" if only else "Start server", interactive=not loading),
+        gr.Button(tr("Serve these too") if only else tr("Start server"), interactive=not loading),
         gr.Number(visible=not only),
         gr.Checkbox(visible=not only),
         gr.Timer(active=not settled(standing, servers)),
@@ -117,7 +118,7 @@ def start(studio: Studio, project_id: str, runs: Sequence[str] | None, port: flo
     act = "server change" if joined else "server start"
     record(studio.db, current_user().name, act, project_id, folder.name, runs=len(runs), keep_texts=bool(texts))
     if joined:
-        say("The server that is at work takes these runs up, without a restart.")
+        say(tr("The server that is at work takes these runs up, without a restart."))
 
 
 def ask_stop(studio: Studio, project_id: str, folder: str) -> list[object]:
@@ -129,7 +130,7 @@ def ask_stop(studio: Studio, project_id: str, folder: str) -> list[object]:
 def stop(studio: Studio, project_id: str, folder: str) -> Iterator[list[object]]:
     """Values of card, snippet and `ServerParts.asked` while a server finishes what it answers. Raises NotFound."""
     server, _ = server_named(studio, project_id, folder)
-    yield [notice("busy", "Stopping: what is being answered is finished first …"), "", *closed()]
+    yield [notice("busy", tr("Stopping: what is being answered is finished first …")), "", *closed()]
     stop_serving(server.folder)
     told = get_project(studio.db, project_id).name
     record(studio.db, current_user().name, "server stop", project_id, folder, project=told)

@@ -14,26 +14,20 @@ from datetime import datetime
 from storage.records import Run
 from studio.contract.serving import BASE_NAME, Key, ServeSpec
 from studio.deploy.production import Deployment
+from studio.deploy.sentences import SERVERS, retold
 from studio.jobs.serving import Server
+from studio.language import mark, tr, trn
 from studio.ui.components.deploy_copy import copied
-from studio.ui.components.html import chip, count, empty, moment, notice, text
+from studio.ui.components.html import chip, empty, moment, notice, text
 
-NO_PROJECT = empty("No project chosen", "Choose one above, or create one in the Projects tab.")
-NO_RUN = empty(
-    "No finished run yet", "Only a model that has been trained can be put into service: train one in the Train tab."
-)
-NOTHING_YET = empty(
-    "Nothing is in production",
-    "Choose a finished run below and promote it: it then answers under the project's name, on every server.",
-)
-NO_SERVER = empty("No server", "Start one below: any client of OpenAI's API on this machine can then ask your models.")
-NO_KEY = empty("No key yet", "Without any, whoever works on this machine may ask. Make one for each client.")
 TEXTS = (
     "Counts, lengths and times are always kept. With this, prompts and answers are kept as well, so that you can read "
     "and label them in Monitor; personal data and secrets that the preflight's rules find are redacted before anything "
     "is written."
 )
-_KINDS = {"promote": "promoted", "rollback": "brought back"}
+_DONE_BY = {"promote": mark("promoted by {who}"), "rollback": mark("brought back by {who}")}
+_DONE_WHEN = {"promote": mark("promoted {when} by {who}"), "rollback": mark("brought back {when} by {who}")}
+_SET_BY, _SET_WHEN = mark("set by {who}"), mark("set {when} by {who}")
 _WITHOUT_KEY = "any-text"
 
 
@@ -47,10 +41,23 @@ class Production:
     numbers: Mapping[str, int]
 
 
+def no_project() -> str:
+    """What to do without a project."""
+    return empty(tr("No project chosen"), tr("Choose one above, or create one in the Projects tab."))
+
+
+def no_run() -> str:
+    """What to do without a finished run."""
+    return empty(
+        tr("No finished run yet"),
+        tr("Only a model that has been trained can be put into service: train one in the Train tab."),
+    )
+
+
 def run_label(run: Run) -> str:
     """A finished run as it is chosen in a list."""
-    loss = "" if run.tuned_loss is None else f" · loss {run.tuned_loss:.3g}"
-    return f"Run {run.number} · {short(run.base_model)}{loss}"
+    loss = "" if run.tuned_loss is None else " · " + tr("loss {loss:.3g}", loss=run.tuned_loss)
+    return f"{tr('Run {number}', number=run.number)} · {short(run.base_model)}{loss}"
 
 
 def short(base_model: str) -> str:
@@ -61,54 +68,79 @@ def short(base_model: str) -> str:
 def production_html(standing: Production) -> str:
     """The card: which run, since when, by whom and why."""
     if not standing.history:
-        return NOTHING_YET
+        return _nothing_yet()
     newest = standing.history[0]
-    why = f'<p class="said">“{text(newest.why)}”</p>' if newest.why else '<p class="quiet">No reason was given.</p>'
-    base = f" · from {text(short(standing.run.base_model))}" if standing.run else ""
+    none = f'<p class="quiet">{tr("No reason was given.")}</p>'
+    why = f'<p class="said">{_quoted(newest.why)}</p>' if newest.why else none
+    facts = [
+        tr("Since {when}", when=moment(newest.created_at)),
+        tr(_DONE_BY.get(newest.kind, _SET_BY), who=text(newest.user)),
+        *([tr("from {model}", model=text(short(standing.run.base_model)))] if standing.run else []),
+    ]
+    asked = tr("Clients ask for it as {name}", name=f"<code>{text(standing.name)}</code>")
     return (
         f'<div class="standing"><div class="head"><b>{_named(standing, newest.run_id)}</b>'
-        f'{chip("in production", "good")}</div><p class="quiet">Since {moment(newest.created_at)} · '
-        f"{_KINDS.get(newest.kind, 'set')} by {text(newest.user)}{base}</p>{why}"
-        f'<p class="quiet">Clients ask for it as <code>{text(standing.name)}</code></p></div>'
+        f'{chip(tr("in production"), "good")}</div><p class="quiet">{" · ".join(facts)}</p>{why}'
+        f'<p class="quiet">{asked}</p></div>'
     )
+
+
+def _nothing_yet() -> str:
+    return empty(
+        tr("Nothing is in production"),
+        tr("Choose a finished run below and promote it: it then answers under the project's name, on every server."),
+    )
+
+
+def _quoted(words: str) -> str:
+    return tr("“{words}”", words=text(words))
 
 
 def history_html(standing: Production) -> str:
     """What was in production before, newest first, folded."""
     if len(standing.history) < 2:
         return ""
-    rows = "".join(
-        f"<li><b>{_named(standing, row.run_id)}</b> {_KINDS.get(row.kind, 'set')} {moment(row.created_at)} by "
-        f"{text(row.user)}{f' <span>“{text(row.why)}”</span>' if row.why else ''}</li>"
-        for row in standing.history
-    )
-    return (
-        f'<details class="deploy-fold"><summary>History · {count(len(standing.history), "change")}</summary>'
-        f"<ul>{rows}</ul></details>"
-    )
+    rows = "".join(_change(standing, row) for row in standing.history)
+    changes = trn("History · {count:,} change", "History · {count:,} changes", len(standing.history))
+    return f'<details class="deploy-fold"><summary>{changes}</summary><ul>{rows}</ul></details>'
+
+
+def _change(standing: Production, row: Deployment) -> str:
+    done = tr(_DONE_WHEN.get(row.kind, _SET_WHEN), when=moment(row.created_at), who=text(row.user))
+    why = f" <span>{_quoted(row.why)}</span>" if row.why else ""
+    return f"<li><b>{_named(standing, row.run_id)}</b> {done}{why}</li>"
 
 
 def rollback_question(standing: Production, run: Run) -> str:
     """What is asked before a rollback: it names what goes and what comes."""
-    now = _named(standing, standing.history[0].run_id) if standing.history else "Nothing"
-    return (
-        f"<p><b>Run {run.number}</b> ({text(short(run.base_model))}) comes back and answers as "
-        f"<code>{text(standing.name)}</code>; {now} goes. Servers change over without a restart.</p>"
+    now = _named(standing, standing.history[0].run_id) if standing.history else tr("Nothing")
+    told = tr(
+        "{run} ({model}) comes back and answers as {name}; {now} goes. Servers change over without a restart.",
+        **{"run": f"<b>{_run(run.number)}</b>", "model": text(short(run.base_model))},
+        **{"name": f"<code>{text(standing.name)}</code>", "now": now},
     )
+    return f"<p>{told}</p>"
 
 
 def _named(standing: Production, run_id: str) -> str:
     number = standing.numbers.get(run_id)
-    return f"Run {number}" if number else "A run that is gone"
+    return _run(number) if number else tr("A run that is gone")
+
+
+def _run(number: int) -> str:
+    return tr("Run {number}", number=number)
 
 
 def servers_html(servers: Sequence[tuple[Server, ServeSpec]], numbers: Mapping[str, int]) -> str:
     """How the servers stand, those at work first."""
+    none = empty(
+        tr("No server"), tr("Start one below: any client of OpenAI's API on this machine can then ask your models.")
+    )
     if not servers:
-        return NO_SERVER
+        return none
     if not any(server.standing.alive for server, _ in servers):
         ended = "".join(_ended(server) for server, _ in servers)
-        return NO_SERVER + ended
+        return none + ended
     first = sorted(servers, key=lambda one: not one[0].standing.alive)
     return "".join(
         _server(server, spec, numbers) if server.standing.alive else _ended(server) for server, spec in first
@@ -117,25 +149,33 @@ def servers_html(servers: Sequence[tuple[Server, ServeSpec]], numbers: Mapping[s
 
 def _ended(server: Server) -> str:
     if server.standing.state == "failed":
-        return notice("bad", f"The server of {short(server.base_model)} has ended: {server.standing.words}")
+        model, why = short(server.base_model), retold(server.standing.words, SERVERS)
+        return notice("bad", tr("The server of {model} has ended: {why}", model=model, why=why))
     return ""
 
 
 def _server(server: Server, spec: ServeSpec, numbers: Mapping[str, int]) -> str:
-    state = chip("serves", "good") if server.ready else chip("loading" if _loads(server) else "stopping", "busy")
-    stop = f'<button type="button" class="plain" data-id="{text(server.folder.name)}">Stop …</button>'
+    at_work = tr("loading") if _loads(server) else tr("stopping")
+    state = chip(tr("serves"), "good") if server.ready else chip(at_work, "busy")
+    stop = f'<button type="button" class="plain" data-id="{text(server.folder.name)}">{tr("Stop …")}</button>'
     head = f'<div class="head"><b>{text(short(server.base_model))}</b>{state}{stop}</div>'
-    warning = notice("warn", server.warning) if server.warning else ""
+    warning = notice("warn", tr(server.warning)) if server.warning else ""
     if not server.ready:
-        words = server.standing.words if _loads(server) else "Stopping: what is being answered is finished first"
-        loading = notice("busy", f"{words} … A first start can take minutes; you can leave this page.")
-        return f'<div class="standing">{head}{loading if _loads(server) else notice("busy", words)}{warning}</div>'
+        return f'<div class="standing">{head}{notice("busy", _busy_words(server))}{warning}</div>'
     names = "".join(f"<li><code>{text(name)}</code> {_behind(run, numbers)}</li>" for name, run in server.names.items())
-    kept = "Counts and redacted texts are kept." if spec.keep_texts else "Only counts are kept, no texts."
+    kept = tr("Counts and redacted texts are kept.") if spec.keep_texts else tr("Only counts are kept, no texts.")
+    url = f"<code>{text(server.url)}</code>"
+    place = tr("Answers at {url}, on this machine only, also while the studio is closed.", url=url)
     return (
-        f'<div class="standing">{head}<p class="quiet">Answers at <code>{text(server.url)}</code>, on this machine '
-        f'only, also while the studio is closed. {kept}</p><ul class="names">{names}</ul>{warning}</div>'
+        f'<div class="standing">{head}<p class="quiet">{place} {kept}</p><ul class="names">{names}</ul>{warning}</div>'
     )
+
+
+def _busy_words(server: Server) -> str:
+    if not _loads(server):
+        return tr("Stopping: what is being answered is finished first")
+    words = retold(server.standing.words, SERVERS)
+    return tr("{words} … A first start can take minutes; you can leave this page.", words=words)
 
 
 def _loads(server: Server) -> bool:
@@ -144,7 +184,9 @@ def _loads(server: Server) -> bool:
 
 def _behind(run_id: str, numbers: Mapping[str, int]) -> str:
     number = numbers.get(run_id)
-    return "the base model" if not run_id else f"run {number}" if number else "another project"
+    if not run_id:
+        return tr("the base model")
+    return tr("run {number}", number=number) if number else tr("another project")
 
 
 def elsewhere_html(standing: Production, servers: Sequence[tuple[Server, ServeSpec]]) -> str:
@@ -156,12 +198,12 @@ def elsewhere_html(standing: Production, servers: Sequence[tuple[Server, ServeSp
     if any(server.names.get(standing.name) == run.id for server in ready):
         return ""
     if any(server.base_model == run.base_model for server in ready):
-        return notice("busy", f"Run {run.number} is in production and is being taken up …")
-    return notice(
-        "warn",
-        f"Run {run.number} is in production, but no server of {short(run.base_model)} is at work: choose the run below "
-        "and start one.",
+        return notice("busy", tr("Run {number} is in production and is being taken up …", number=run.number))
+    told = tr(
+        "Run {number} is in production, but no server of {model} is at work: choose the run below and start one.",
+        **{"number": run.number, "model": short(run.base_model)},
     )
+    return notice("warn", told)
 
 
 def settled(standing: Production, servers: Sequence[tuple[Server, ServeSpec]]) -> bool:
@@ -180,11 +222,11 @@ def snippet_html(server: Server, production: str, keys: bool) -> str:
     """How to ask a server that is at work: by curl, and by OpenAI's client. `keys`: whether it asks for a key."""
     name = model_to_ask(server, production)
     key = "YOUR_KEY" if keys else _WITHOUT_KEY
-    words = (
-        "Put a key from below in the place of YOUR_KEY." if keys else "No key is asked for yet, so any text will do."
-    )
+    words = tr("Put a key from below in the place of YOUR_KEY.")
+    if not keys:
+        words = tr("No key is asked for yet, so any text will do.")
     return (
-        f'<details class="deploy-fold snippets" open><summary>Ask it</summary><p class="quiet">{words}</p>'
+        f'<details class="deploy-fold snippets" open><summary>{tr("Ask it")}</summary><p class="quiet">{words}</p>'
         f"{copied('curl', curl_of(server.url, name, key))}"
         f"{copied('Python', python_of(server.url, name, key))}</details>"
     )
@@ -219,54 +261,59 @@ def python_of(url: str, model: str, key: str) -> str:
 def stop_question(server: Server, spec: ServeSpec) -> str:
     """What is asked before a server is stopped."""
     names = ", ".join(f"<code>{text(name)}</code>" for name in server.names)
-    return (
-        f"<p>Stop the server of <b>{text(short(server.base_model))}</b>? {names or 'Its models'} will answer no more. "
-        f"What is being answered is finished first, for up to {spec.drain_seconds:g} s.</p>"
+    told = tr(
+        "Stop the server of {model}? {names} will answer no more. What is being answered is finished first, for up to "
+        "{seconds:g} s.",
+        **{"model": f"<b>{text(short(server.base_model))}</b>", "names": names or tr("Its models")},
+        seconds=spec.drain_seconds,
     )
+    return f"<p>{told}</p>"
 
 
 def keys_html(keys: Sequence[Key], now: datetime) -> str:
     """The keys that work, then those that do not any more, folded."""
     if not keys:
-        return NO_KEY
+        return empty(
+            tr("No key yet"), tr("Without any, whoever works on this machine may ask. Make one for each client.")
+        )
     living = [key for key in reversed(keys) if key.works(now)]
     ended = [key for key in reversed(keys) if not key.works(now)]
     shown = "".join(_key(key, True) for key in living)
-    none = "" if living else notice("warn", "No key works: every request is refused until you make one.")
+    none = "" if living else notice("warn", tr("No key works: every request is refused until you make one."))
     folded = ""
     if ended:
         rows = "".join(_key(key, False) for key in ended)
-        folded = (
-            f'<details class="deploy-fold"><summary>{len(ended)} revoked or expired</summary>'
-            f'<div class="list">{rows}</div></details>'
-        )
+        words = tr("{count} revoked or expired", count=len(ended))
+        folded = f'<details class="deploy-fold"><summary>{words}</summary><div class="list">{rows}</div></details>'
     return f'{none}<div class="list">{shown}</div>{folded}'
 
 
 def _key(key: Key, works: bool) -> str:
-    models = ", ".join(key.models) or "all models"
-    ends = f"expires {moment(key.expires)}" if key.expires else "never expires"
+    models = ", ".join(key.models) or tr("all models")
+    ends = tr("expires {when}", when=moment(key.expires)) if key.expires else tr("never expires")
     if key.revoked:
-        ends = f"revoked {moment(key.revoked)}"
+        ends = tr("revoked {when}", when=moment(key.revoked))
     elif not works and key.expires:
-        ends = f"expired {moment(key.expires)}"
-    button = f'<button type="button" class="plain" data-id="{text(key.id)}">Revoke …</button>' if works else ""
-    mark = "" if works else chip("revoked" if key.revoked else "expired", "bad" if key.revoked else "warn")
+        ends = tr("expired {when}", when=moment(key.expires))
+    button = f'<button type="button" class="plain" data-id="{text(key.id)}">{tr("Revoke …")}</button>' if works else ""
+    ended = chip(tr("revoked"), "bad") if key.revoked else chip(tr("expired"), "warn")
+    made = tr("made {when}", when=moment(key.created))
     return (
-        f'<div class="key"><div class="head"><b>{text(key.name)}</b>{mark}{button}</div>'
-        f'<div class="line">{text(models)} · made {moment(key.created)} · {ends}</div></div>'
+        f'<div class="key"><div class="head"><b>{text(key.name)}</b>{"" if works else ended}{button}</div>'
+        f'<div class="line">{text(models)} · {made} · {ends}</div></div>'
     )
 
 
 def token_html(token: str, name: str) -> str:
     """A new key, this once."""
-    words = "Copy it now: it is kept nowhere and is never shown again."
-    return notice("good", f"The key of {name} is made. {words}") + copied(f"Key of {name}", token)
+    made = tr("The key of {name} is made. Copy it now: it is kept nowhere and is never shown again.", name=name)
+    return notice("good", made) + copied(tr("Key of {name}", name=name), token)
 
 
 def revoke_question(key: Key) -> str:
     """What is asked before a key is revoked."""
-    return (
-        f"<p>Revoke the key of <b>{text(key.name)}</b>? Whoever uses it is refused within a second, and it cannot be "
-        "taken back.</p>"
+    told = tr(
+        "Revoke the key of {name}? Whoever uses it is refused within a second, and it cannot be taken back.",
+        name=f"<b>{text(key.name)}</b>",
     )
+    return f"<p>{told}</p>"

@@ -26,6 +26,7 @@ from studio.jobs.evaluating import (
 from studio.jobs.judging import Judging, agreement_with_people, judge_standing, look_at_judge
 from studio.jobs.runs import get_run, list_runs
 from studio.jobs.why import WhyLook, look_at_why, start_why
+from studio.language import tr
 from studio.ui.components.html import cards, opened
 from studio.ui.components.why import why_html
 from studio.ui.errors import told
@@ -34,12 +35,12 @@ from studio.ui.evaluate_judge_views import judge_state_html
 from studio.ui.evaluate_overlay import overlay_layout, overlay_shown, wire_overlay
 from studio.ui.evaluate_save import SaveParts, save_layout, wire_save
 from studio.ui.evaluate_views import (
-    NO_PROJECT,
-    NO_RUN,
-    NOT_YET,
     PAGE_ROWS,
     Rows,
     board_html,
+    no_project,
+    no_run,
+    not_yet,
     report_html,
     state_html,
 )
@@ -173,7 +174,7 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
 def shown(studio: Studio, project_id: str | None, run_id: str | None, view: View) -> list[object]:
     """The live parts for a run as its newest evaluation stands."""
     if not project_id or not run_id:
-        nothing = NO_RUN if project_id else NO_PROJECT
+        nothing = no_run() if project_id else no_project()
         off = [gr.Button(interactive=False), gr.Button(visible=False), gr.Timer(active=False)]
         return ["", *off, nothing, "", view, gr.Column(visible=False)]
     run = _own(studio, project_id, run_id)
@@ -252,13 +253,17 @@ def runs_of(studio: Studio, project_id: str | None) -> list[Run]:
 
 def run_menu(runs: Sequence[Run], current: str | None) -> gr.Dropdown:
     """The menu of these runs with one of them chosen."""
-    choices = [(f"Run {run.number} · {run.base_model} · {run.steps} steps", run.id) for run in runs]
+    choices = [(_choice(run), run.id) for run in runs]
     return gr.Dropdown(choices=choices, value=current)
+
+
+def _choice(run: Run) -> str:
+    return tr("Run {number} · {model} · {steps} steps", number=run.number, model=run.base_model, steps=run.steps)
 
 
 def _report(studio: Studio, found: Evaluated, view: View, why: WhyLook | None, judging: Judging) -> str:
     if found.report is None:
-        return "" if found.standing.alive else NOT_YET
+        return "" if found.standing.alive else not_yet()
     said = judging.report if not judging.stale else None
     agreed = agreement_with_people(studio.db, studio.workspace, found.run, said) if said else None
     because = why_html(why) if why else ""

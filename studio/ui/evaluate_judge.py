@@ -25,6 +25,7 @@ from studio.jobs.judging import (
     judge_standing,
     start_judging,
 )
+from studio.language import tr
 from studio.ui.errors import told
 from studio.ui.evaluate_judge_views import SENT, estimate_html, judge_state_html
 from studio.ui.frame import QUICK
@@ -126,7 +127,7 @@ def wire_judge(studio: Studio, parts: JudgeParts, page: Page, at_work: Callable[
         asked = asked_of(form)
         found = estimate(studio.db, studio.workspace, own(chosen, run_id), asked)
         told_so = estimate_html(found, bool(asked.price_in or asked.price_out), asked.reference)
-        words = f"Send to {found.host}" if found.requests else "Show the verdicts"
+        words = tr("Send to {host}", host=found.host) if found.requests else tr("Show the verdicts")
         return [
             told_so,
             gr.skip(),

@@ -11,21 +11,28 @@ from studio.context import Studio
 from studio.contract.evaluation import EvalReport, MetricReport
 from studio.jobs.evaluating import look_at
 from studio.jobs.runs import list_events, list_runs
-from studio.ui.components.html import count, empty, table, text
+from studio.language import tr, trn
+from studio.ui.components.html import empty, table, text
 from studio.ui.components.overlay import MOST_RUNS, Losses, overlay
 from studio.ui.frame import REFRESH, Frame
 
-NOTHING = empty("Nothing chosen yet", f"Choose up to {MOST_RUNS} runs: their curves, settings and metrics appear here.")
 _POINTS = 400
+_FIGURE = "{value:.3g}"
 _NOT_SETTINGS = frozenset({"run", "runs", "snapshot", "models", "sources", "resume"})
 """Fields of a spec that say where things lie, not how a run learns."""
+
+
+def nothing() -> str:
+    """What stands there when nothing is chosen."""
+    what = tr("Choose up to {count} runs: their curves, settings and metrics appear here.", count=MOST_RUNS)
+    return empty(tr("Nothing chosen yet"), what)
 
 
 def overlay_layout() -> tuple[gr.Dropdown, gr.HTML]:
     """The menu of runs and the place of what they show."""
     with gr.Accordion("Runs side by side", open=False, elem_id="evaluate-overlay"):
         runs = gr.Dropdown(label="Runs to lay over one another", choices=[], multiselect=True, max_choices=MOST_RUNS)
-        return runs, gr.HTML(NOTHING)
+        return runs, gr.HTML(nothing())
 
 
 def wire_overlay(studio: Studio, frame: Frame, runs: gr.Dropdown, place: gr.HTML) -> None:
@@ -37,8 +44,12 @@ def overlay_shown(studio: Studio, project_id: str | None, chosen: Sequence[str] 
     """Values of menu and place when somebody looks at the tab: of the runs chosen, those stay that there are."""
     runs = started(studio, project_id)
     kept = [run_id for run_id in chosen or () if run_id in {run.id for run in runs}]
-    choices = [(f"Run {run.number} · {run.base_model} · {run.state}", run.id) for run in runs]
+    choices = [(_choice(run), run.id) for run in runs]
     return [gr.Dropdown(choices=choices, value=kept), overlay_html(studio, project_id, kept)]
+
+
+def _choice(run: Run) -> str:
+    return tr("Run {number} · {model} · {state}", number=run.number, model=run.base_model, state=tr(run.state))
 
 
 def started(studio: Studio, project_id: str | None) -> list[Run]:
@@ -51,7 +62,7 @@ def overlay_html(studio: Studio, project_id: str | None, chosen: Sequence[str] |
     wanted = set(chosen or ())
     runs = [run for run in reversed(started(studio, project_id)) if run.id in wanted][:MOST_RUNS]
     if not runs:
-        return NOTHING
+        return nothing()
     reports = {run.number: found for run in runs if (found := look_at(studio.workspace, run).report)}
     parts = [
         curves_html([_losses(run, list_events(studio.db, run.id, ("step", "metric"), most=_POINTS)) for run in runs]),
@@ -64,8 +75,8 @@ def overlay_html(studio: Studio, project_id: str | None, chosen: Sequence[str] |
 def curves_html(losses: Sequence[Losses]) -> str:
     """The plot and how to read it."""
     drawn = overlay(losses)
-    how = "Thick with dots: loss on the validation rows; thin: on the training rows. In nats a target token."
-    return f'<section>{drawn}<p class="quiet">{how}</p></section>' if drawn else ""
+    how = tr("Thick with dots: loss on the validation rows; thin: on the training rows. In nats a target token.")
+    return f'<section>{drawn}<p class="quiet">{text(how)}</p></section>' if drawn else ""
 
 
 def differences_html(runs: Sequence[Run]) -> str:
@@ -74,9 +85,15 @@ def differences_html(runs: Sequence[Run]) -> str:
         return ""
     rows = differences(runs)
     if not rows:
-        return "<section><h3>Settings</h3><p>All settings are the same.</p></section>"
-    head = ["Setting", *(f"Run {run.number}" for run in runs)]
-    return f'<section class="settings"><h3>Where their settings differ</h3>{table(head, rows)}</section>'
+        same = text(tr("All settings are the same."))
+        return f"<section><h3>{text(tr('Settings'))}</h3><p>{same}</p></section>"
+    head = [tr("Setting"), *(_run(run.number) for run in runs)]
+    title = text(tr("Where their settings differ"))
+    return f'<section class="settings"><h3>{title}</h3>{table(head, rows)}</section>'
+
+
+def _run(number: int) -> str:
+    return tr("Run {number}", number=number)
 
 
 def differences(runs: Sequence[Run]) -> list[list[str]]:
@@ -92,7 +109,7 @@ def _value(spec: Mapping[str, object], name: str) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return tr("on") if value else tr("off")
     return f"{value:g}" if isinstance(value, float) else str(value)[:200]
 
 
@@ -102,44 +119,49 @@ def side_by_side_html(reports: Mapping[int, EvalReport], numbers: Sequence[int])
     for number, report in reports.items():
         sets.setdefault(report.held_out, {})[number] = report
     parts = [_metrics(found) for found in sets.values()]
-    missing = [f"Run {number}" for number in numbers if number not in reports]
+    missing = [_run(number) for number in numbers if number not in reports]
     if missing:
-        parts.append(f'<p class="quiet">{text(", ".join(missing))}: not evaluated yet.</p>')
+        parts.append(_quiet(tr("{runs}: not evaluated yet.", runs=", ".join(missing))))
     if len(sets) > 1:
-        parts.append('<p class="quiet">Figures of different tables rest on different rows: do not compare them.</p>')
-    return f"<section><h3>Metrics</h3>{''.join(parts)}</section>"
+        parts.append(_quiet(tr("Figures of different tables rest on different rows: do not compare them.")))
+    return f"<section><h3>{text(tr('Metrics'))}</h3>{''.join(parts)}</section>"
+
+
+def _quiet(words: str) -> str:
+    return f'<p class="quiet">{text(words)}</p>'
 
 
 def _metrics(reports: Mapping[int, EvalReport]) -> str:
     names = dict.fromkeys(name for report in reports.values() for name in report.metrics)
     rows = [
         [
-            next(report.metrics[name].title for report in reports.values() if name in report.metrics),
+            tr(next(report.metrics[name].title for report in reports.values() if name in report.metrics)),
             *(_metric(report.metrics.get(name)) for report in reports.values()),
         ]
         for name in names
     ]
     first = next(iter(reports.values()))
-    head = [count(first.rows, "held-out row"), *(f"Run {number}" for number in reports)]
-    note = '<p class="quiet">The second line is the difference from the base, with its 95 % interval.</p>'
-    return table(head, rows) + note
+    head = [trn("{count:,} held-out row", "{count:,} held-out rows", first.rows), *(_run(one) for one in reports)]
+    return table(head, rows) + _quiet(tr("The second line is the difference from the base, with its 95 % interval."))
 
 
 def _metric(one: MetricReport | None) -> str:
     if one is None:
         return "–"
-    between = "" if one.low is None or one.high is None else f" ({_signed(one.low)} to {_signed(one.high)})"
-    return f"{one.tuned:.3g}\n{_signed(one.difference)}{between}"
+    known = ""
+    if one.low is not None and one.high is not None:
+        known = f" ({tr('{low} to {high}', low=_signed(one.low), high=_signed(one.high))})"
+    return f"{tr(_FIGURE, value=one.tuned)}\n{_signed(one.difference)}{known}"
 
 
 def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{abs(value):.3g}"
+    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{tr(_FIGURE, value=abs(value))}"
 
 
 def _losses(run: Run, events: Sequence[RunEvent]) -> Losses:
     train = [event for event in events if event.kind == "step"]
     validation = [event for event in events if event.data.get("name") == "validation_loss"]
-    return Losses(f"Run {run.number}", _points(train, "loss"), _points(validation, "value"))
+    return Losses(_run(run.number), _points(train, "loss"), _points(validation, "value"))
 
 
 def _points(events: Sequence[RunEvent], name: str) -> list[tuple[float, float]]:

@@ -19,7 +19,8 @@ from studio.data.projects import get_project
 from studio.data.transfers import Goods, check_export, refuse_export
 from studio.errors import BadInput, StudioError
 from studio.labeling.agreement import agreement
-from studio.ui.components.html import count, notice, text
+from studio.language import mark, tr, trn
+from studio.ui.components.html import notice, text
 from studio.ui.errors import told
 from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.roles import least
@@ -32,6 +33,8 @@ PAIRS = "pairs"
 
 _SHAPES = [(shape.title, name) for name, shape in SHAPES.items()]
 _KINDS = [(title, kind) for kind, title in KINDS.items()]
+_NOT_COUNTED = mark("What the file holds could not be counted")
+_NOT_PUSHED = mark("The push failed")
 DOWNLOAD = """(url) => {
   if (!url) return;
   const link = document.createElement('a');
@@ -117,7 +120,7 @@ def _wire_file(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
     @least("admin")
     def on_account(chosen: str | None, snapshot: str, shape: str, kind: str, url: str) -> Iterator[str]:
         goods, wanted = goods_of(chosen, snapshot), Wanted(shape, kind)
-        work = Work(lambda own: _check(studio, goods, wanted, own), "What the file holds could not be counted")
+        work = Work(lambda own: _check(studio, goods, wanted, own), _NOT_COUNTED)
         try:
             while work.running(0.2):
                 yield started_html(url) + work.html(lambda report: "")
@@ -159,7 +162,7 @@ def _wire_hub(studio: Studio, frame: Frame, parts: Parts) -> None:
     ) -> Iterator[list[object]]:
         user, goods = current_user(), goods_of(chosen, snapshot)
         where = Destination(repo.strip(), private, token)
-        work = Work(lambda own: _push(studio, user, goods, where, shape, own), "The push failed")
+        work = Work(lambda own: _push(studio, user, goods, where, shape, own), _NOT_PUSHED)
         yield [gr.Row(visible=False), "", "", work.html(pushed_html), work]
         while work.running(0.3):
             yield [gr.skip(), gr.skip(), gr.skip(), work.html(pushed_html), gr.skip()]
@@ -194,18 +197,33 @@ def url_of(goods: Goods, wanted: Wanted) -> str:
 
 def started_html(url: str, report: ExportReport | None = None) -> str:
     """That a download has begun, with a link for a browser that did not begin it; and what is in it, once counted."""
-    link = f'<p class="quiet">Did nothing start? <a href="{text(url)}" download>Download it here</a></p>'
+    here = f'<a href="{text(url)}" download>{text(tr("Download it here"))}</a>'
+    link = f'<p class="quiet">{tr("Did nothing start? {link}", link=here)}</p>'
     if report is None:
-        return notice("busy", "The download has started.") + link
-    words = " ".join([f"{count(report.rows, 'row')} in the file.", *report.lines])
-    return notice("warn" if report.lines else "good", words) + link
+        return notice("busy", tr("The download has started.")) + link
+    lines = lines_of(report)
+    words = " ".join([trn("{count:,} row in the file.", "{count:,} rows in the file.", report.rows), *lines])
+    return notice("warn" if lines else "good", words) + link
+
+
+def lines_of(report: ExportReport) -> list[str]:
+    """What was left out or is not kept, in the reader's language; the report's own lines go into files."""
+    left = [
+        trn("{count:,} row left out: {reason}.", "{count:,} rows left out: {reason}.", rows, reason=tr(reason))
+        for reason, rows in report.left_out.items()
+    ]
+    kept = [
+        trn("{count:,} row: {note}.", "{count:,} rows: {note}.", rows, note=tr(note))
+        for note, rows in report.notes.items()
+    ]
+    return [*left, *kept]
 
 
 def shapes_for(studio: Studio, chosen: str | None) -> list[tuple[str, str]]:
     """The shapes that can hold a project's answers."""
     task = get_project(studio.db, chosen).task if chosen else ""
     unfit = {"preference"} if task != "preference" else {"alpaca", "sharegpt"}
-    return [(title, name) for title, name in _SHAPES if name not in unfit]
+    return [(tr(title), name) for title, name in _SHAPES if name not in unfit]
 
 
 def shape_menu(studio: Studio, chosen: str | None, shape: str) -> gr.Dropdown:
@@ -218,22 +236,27 @@ def shape_menu(studio: Studio, chosen: str | None, shape: str) -> gr.Dropdown:
 
 def kinds_for(shape: str, kind: str) -> gr.Dropdown:
     """The kinds of files that can hold a shape."""
-    fit = [(title, name) for title, name in _KINDS if shape != "openai" or name == ".jsonl"]
+    fit = [(tr(title), name) for title, name in _KINDS if shape != "openai" or name == ".jsonl"]
     return gr.Dropdown(choices=fit, value=kind if kind in [name for _, name in fit] else ".jsonl")
 
 
 def question_html(studio: Studio, goods: Goods, repo: str, private: bool) -> str:
     """What is about to be sent, where, and who will see it."""
-    what = "A snapshot" if goods.snapshot_id else "All accepted pairs"
-    seen = "private" if private else "public: everybody can read and copy it"
-    name = get_project(studio.db, goods.project_id).name
-    return notice("warn", f"{what} of '{name}' will be sent to {repo} on the Hub ({seen}).")
+    told = {
+        "seen": tr("private") if private else tr("public: everybody can read and copy it"),
+        "name": get_project(studio.db, goods.project_id).name,
+        "repo": repo,
+    }
+    if goods.snapshot_id:
+        return notice("warn", tr("A snapshot of '{name}' will be sent to {repo} on the Hub ({seen}).", **told))
+    return notice("warn", tr("All accepted pairs of '{name}' will be sent to {repo} on the Hub ({seen}).", **told))
 
 
 def pushed_html(pushed: Pushed) -> str:
     """What went where."""
-    seen = "private" if pushed.private else "public"
-    told_all = notice("good", f"{count(pushed.report.rows, 'row')} sent ({seen}).", pushed.report.lines)
+    seen = tr("private") if pushed.private else tr("public")
+    words = trn("{count:,} row sent ({seen}).", "{count:,} rows sent ({seen}).", pushed.report.rows, seen=seen)
+    told_all = notice("good", words, lines_of(pushed.report))
     address = pushed.url if pushed.url.startswith(("https://", "http://")) else ""
     link = f'<a href="{text(address)}" target="_blank" rel="noreferrer">{text(address)}</a>' if address else ""
     return f"{told_all}<p class='quiet'>{link}</p>"
@@ -241,7 +264,7 @@ def pushed_html(pushed: Pushed) -> str:
 
 def _check(studio: Studio, goods: Goods, wanted: Wanted, work: Work[ExportReport]) -> ExportReport:
     def note(seen: int) -> None:
-        if not work.note(0.0, f"Counting: {count(seen, 'row')}"):
+        if not work.note(0.0, trn("Counting: {count:,} row", "Counting: {count:,} rows", seen)):
             raise StudioError("The rows were not counted to the end.")
 
     return check_export(studio.db, studio.workspace, goods, wanted, note)

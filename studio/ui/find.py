@@ -13,11 +13,12 @@ from studio.data.browse import count_examples, get_example
 from studio.data.finding import SORTS, Filter, Page, check, choices, find, put_back, set_priority, warm
 from studio.data.history import read_history
 from studio.errors import BadInput, StudioError
+from studio.language import tr, trn
 from studio.people.roles import may
 from studio.ui.components.find_list import find_list, story_panel
-from studio.ui.components.html import count, notice, opened
+from studio.ui.components.html import notice, opened
 from studio.ui.errors import say, told
-from studio.ui.find_views import NO_PROJECT, OUTCOMES, REVIEWS, STATUSES, field_value, listing_html
+from studio.ui.find_views import OUTCOMES, REVIEWS, STATUSES, field_value, listing_html, no_project
 from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.history import story_html
 from studio.ui.who import current_user
@@ -140,12 +141,12 @@ def _wire_rows(studio: Studio, frame: Frame, parts: Parts, inputs: list[Any], sh
 def show(studio: Studio, project_id: str | None, page: int, asked: tuple[Any, ...]) -> tuple[str, int]:
     """The list for some values of the controls, and the number of the page that it shows."""
     if not project_id:
-        return NO_PROJECT, 1
+        return no_project(), 1
     try:
         filter, sort = filter_of(asked)
         found = find(studio.db, project_id, filter, sort, page or 1)
     except BadInput as error:
-        return notice("warn", str(error)), 1
+        return notice("warn", tr(str(error))), 1
     of = count_examples(studio.db, project_id).total
     return _listing(studio, project_id, found, filter, of), found.number
 
@@ -197,13 +198,18 @@ def act(studio: Studio, project_id: str, wanted: dict[str, Any]) -> str:
     ids = [str(example_id) for example_id in wanted.get("ids") or ()]
     if wanted.get("what") == "back":
         done = put_back(studio.db, current_user(), project_id, ids)
-        return f"{count(done, 'example')} put back into the queue."
+        return trn("{count:,} example put back into the queue.", "{count:,} examples put back into the queue.", done)
     try:
         priority = float(str(wanted.get("priority")))
     except ValueError:
         raise BadInput("A priority is a number, like 1 or 0.5.") from None
     done = set_priority(studio.db, current_user(), project_id, ids, priority)
-    return f"Priority {priority:g} for {count(done, 'example')}."
+    return trn(
+        "Priority {priority:g} for {count:,} example.",
+        "Priority {priority:g} for {count:,} examples.",
+        done,
+        priority=priority,
+    )
 
 
 def menus(studio: Studio, project_id: str | None) -> list[object]:
@@ -217,7 +223,7 @@ def menus(studio: Studio, project_id: str | None) -> list[object]:
     return [
         gr.Dropdown(choices=list(offered.answers), visible=bool(offered.answers)),
         gr.Dropdown(choices=list(offered.annotators)),
-        gr.Dropdown(choices=[("Any", ""), *((source, source) for source in offered.sources)]),
+        gr.Dropdown(choices=[(tr("Any"), ""), *((source, source) for source in offered.sources)]),
     ]
 
 

@@ -10,24 +10,25 @@ from studio.data.columns import Columns, Draft
 from studio.data.importing import ImportReport
 from studio.data.previews import LOOKED_AT, Preview, Trial
 from studio.data.shapes import AUTO, SHAPES
-from studio.ui.components.html import chip, count, empty, notice, table, text
+from studio.language import mark, tr, trn
+from studio.ui.components.html import chip, empty, notice, table, text
 
-NONE = "(none)"
-ALL_SPLITS = "all splits"
+NONE = mark("(none)")
+ALL_SPLITS = mark("all splits")
 COLUMNS = "columns"
 SHAPE_CHOICES = [(title, name) for name, title in SHAPES.items() if name != AUTO]
 
 MENUS = {
-    "input": "Input column",
-    "a": "Answer A column",
-    "b": "Answer B column",
-    "output": "Output column",
-    "margin": "Margin column",
-    "reason": "Reason column",
-    "context": "Context column",
-    "tools": "Tools column",
-    "group": "Group column",
-    "priority": "Priority column",
+    "input": mark("Input column"),
+    "a": mark("Answer A column"),
+    "b": mark("Answer B column"),
+    "output": mark("Output column"),
+    "margin": mark("Margin column"),
+    "reason": mark("Reason column"),
+    "context": mark("Context column"),
+    "tools": mark("Tools column"),
+    "group": mark("Group column"),
+    "priority": mark("Priority column"),
 }
 """The menus of a mapping by the field of Columns that each names, in the order of the form."""
 
@@ -35,11 +36,12 @@ _OF_PREFERENCES = ("a", "b", "margin", "reason")
 _BESIDE = ("group", "priority")
 _OF_TALKS = ("chat", "instruction")
 _OUTPUTS = {
-    "classification": "Label column",
-    "multi-label": "Labels column",
-    "rating": "Rating column",
-    "preference": "Choice column",
+    "classification": mark("Label column"),
+    "multi-label": mark("Labels column"),
+    "rating": mark("Rating column"),
+    "preference": mark("Choice column"),
 }
+_SIDES = {"A": mark("answer A"), "B": mark("answer B")}
 _SHOWN_ROWS = 8
 _TEXT = 600
 
@@ -50,11 +52,12 @@ def menus_for(found: Preview, task: str, shape: str = COLUMNS, columns: Columns 
     made = []
     for field, label in MENUS.items():
         needed = field == "input" or (field in ("a", "b") and task == "preference")
-        choices = list(found.columns) if needed else [NONE, *found.columns]
+        none = [] if needed else [(tr(NONE), NONE)]
+        choices = [*none, *((name, name) for name in found.columns)]
         named = getattr(chosen, field)
         value = named if named in found.columns else (found.columns[0] if needed else NONE)
         label = _OUTPUTS.get(task, label) if field == "output" else label
-        made.append(gr.Dropdown(label=label, choices=choices, value=value, visible=_is_asked(field, task, shape)))
+        made.append(gr.Dropdown(label=tr(label), choices=choices, value=value, visible=_is_asked(field, task, shape)))
     return made
 
 
@@ -67,15 +70,18 @@ def columns_of(named: Sequence[str | None]) -> Columns:
 def split_menu(found: Preview) -> gr.Dropdown:
     """The menu of splits, seen only where there are several."""
     several = len(found.splits) > 1
-    return gr.Dropdown(choices=[ALL_SPLITS, *found.splits], value=ALL_SPLITS, visible=several)
+    choices = [(tr(ALL_SPLITS), ALL_SPLITS), *((name, name) for name in found.splits)]
+    return gr.Dropdown(choices=choices, value=ALL_SPLITS, visible=several)
 
 
 def no_file() -> str:
     """What stands where nothing was chosen yet."""
     return empty(
-        "Nothing to preview",
-        "Choose a file, paste text or name a data set: its first rows appear here as the examples they would become, "
-        "before anything is imported.",
+        tr("Nothing to preview"),
+        tr(
+            "Choose a file, paste text or name a data set: its first rows appear here as the examples they would "
+            "become, before anything is imported."
+        ),
     )
 
 
@@ -87,9 +93,11 @@ def preview_html(found: Preview, trial: Trial | None = None) -> str:
     rows = [[_short(cell, 160) for cell in row] for row in found.rows[:_SHOWN_ROWS]]
     raw = table(shown, rows)
     if trial is not None and trial.drafts:
-        raw = f"<details class='why'><summary>The rows as they are in the file</summary>{raw}</details>"
+        as_they_are = text(tr("The rows as they are in the file"))
+        raw = f"<details class='why'><summary>{as_they_are}</summary>{raw}</details>"
+    title, columns = text(tr("Preview")), text(trn("{count:,} column", "{count:,} columns", len(shown)))
     return (
-        f"<h3>Preview</h3><p class='quiet' style='margin-bottom:8px'>{kind} · {count(len(shown), 'column')}</p>{notes}"
+        f"<h3>{title}</h3><p class='quiet' style='margin-bottom:8px'>{kind} · {columns}</p>{notes}"
         f"{trial_html(trial) if trial else ''}{raw}"
     )
 
@@ -97,9 +105,10 @@ def preview_html(found: Preview, trial: Trial | None = None) -> str:
 def trial_html(trial: Trial) -> str:
     """How the first rows would be read: the shape, its parts, an account, some examples."""
     if trial.problem:
-        return notice("bad", trial.problem)
-    parts = "".join(f"<div><dt>{text(name)}</dt><dd>{text(where)}</dd></div>" for name, where in trial.parts)
-    head = f"<div class='trial'><p>Read as {chip(trial.title, 'busy')}</p><dl>{parts}</dl></div>"
+        return notice("bad", tr(trial.problem))
+    parts = "".join(f"<div><dt>{text(tr(name))}</dt><dd>{text(where)}</dd></div>" for name, where in trial.parts)
+    read_as = tr("Read as {shape}", shape=chip(tr(trial.title), "busy"))
+    head = f"<div class='trial'><p>{read_as}</p><dl>{parts}</dl></div>"
     examples = "".join(_example(draft) for draft in trial.drafts)
     more = f"<div class='trial-examples'>{examples}</div>" if examples else ""
     return f"{head}{_would(trial)}{more}"
@@ -107,41 +116,64 @@ def trial_html(trial: Trial) -> str:
 
 def account_html(report: ImportReport) -> str:
     """What became of every row of an import."""
-    waiting = report.imported - report.labeled
-    sentence = (
-        f"Imported {count(report.imported, 'row')}: {report.labeled:,} labeled, {waiting:,} to label. "
-        f"{count(report.duplicates, 'exact duplicate')} skipped, {count(report.rejected_count, 'row')} rejected."
+    taken = trn(
+        "Imported {count:,} row: {labeled:,} labeled, {waiting:,} to label.",
+        "Imported {count:,} rows: {labeled:,} labeled, {waiting:,} to label.",
+        report.imported,
+        labeled=report.labeled,
+        waiting=report.imported - report.labeled,
     )
+    duplicates = trn("{count:,} exact duplicate", "{count:,} exact duplicates", report.duplicates)
+    rejected = trn("{count:,} row", "{count:,} rows", report.rejected_count)
+    sentences = [
+        taken,
+        tr("{duplicates} skipped, {rejected} rejected.", duplicates=duplicates, rejected=rejected),
+    ]
     if report.labels:
-        sentence += f" {count(report.labels, 'label')} added to the project."
-    details = [f"Line {row.line}: {row.reason}" for row in report.rejected]
+        sentences.append(
+            trn("{count:,} label added to the project.", "{count:,} labels added to the project.", report.labels)
+        )
+    details = [tr("Line {line}: {reason}", line=row.line, reason=row.reason) for row in report.rejected]
     if report.rejected_count > len(details):
-        details.append(f"… and {report.rejected_count - len(details):,} more")
-    return notice("warn" if report.rejected_count else "good", sentence, [*report.notes, *details])
+        details.append(tr("… and {count:,} more", count=report.rejected_count - len(details)))
+    return notice("warn" if report.rejected_count else "good", " ".join(sentences), [*report.notes, *details])
 
 
 def _would(trial: Trial) -> str:
     tried = trial.taken + trial.rejected
-    which = f"Of the first {LOOKED_AT} rows" if tried >= LOOKED_AT else f"Of {count(tried, 'row')}"
-    words = f"{which}, {trial.taken:,} can be taken: {trial.labeled:,} with an answer, "
-    words += f"{trial.taken - trial.labeled:,} to label."
+    told = {"taken": trial.taken, "labeled": trial.labeled, "waiting": trial.taken - trial.labeled}
+    if tried >= LOOKED_AT:
+        words = tr(
+            "Of the first {first} rows, {taken:,} can be taken: {labeled:,} with an answer, {waiting:,} to label.",
+            first=LOOKED_AT,
+            **told,
+        )
+    else:
+        words = trn(
+            "Of {count:,} row, {taken:,} can be taken: {labeled:,} with an answer, {waiting:,} to label.",
+            "Of {count:,} rows, {taken:,} can be taken: {labeled:,} with an answer, {waiting:,} to label.",
+            tried,
+            **told,
+        )
     if trial.rejected:
-        words += f" {count(trial.rejected, 'row')} cannot."
+        words += " " + trn("{count:,} row cannot.", "{count:,} rows cannot.", trial.rejected)
     kind = "bad" if not trial.taken else "warn" if trial.rejected else "good"
     return notice(kind, words, trial.reasons)
 
 
 def _example(draft: Draft) -> str:
     """An example as it would be stored."""
-    turns = [(turn.role, turn.content or turn.extra) for turn in draft.prompt]
+    turns = [(tr(turn.role), turn.content or turn.extra) for turn in draft.prompt]
     if draft.context:
-        turns.insert(0, ("context", draft.context))
-    turns += [(f"answer {side}", draft.payload[side.lower()]) for side in "AB" if side.lower() in draft.payload]
+        turns.insert(0, (tr("context"), draft.context))
+    sides = [(name, side.lower()) for side, name in _SIDES.items() if side.lower() in draft.payload]
+    turns += [(tr(name), draft.payload[side]) for name, side in sides]
     lines = "".join(_line(role, said) for role, said in turns)
     answer = draft.response.replace("\n", " · ") if draft.labels and draft.response else draft.response
-    told = _line("answer", answer, "is-answer") if answer is not None else _line("answer", "to label", "is-open")
-    beside = [f"group {draft.group}"] if draft.group else []
-    beside += ["tools"] if "tools" in draft.payload else []
+    role = tr("answer")
+    told = _line(role, answer, "is-answer") if answer is not None else _line(role, tr("to label"), "is-open")
+    beside = [tr("group {name}", name=draft.group)] if draft.group else []
+    beside += [tr("tools")] if "tools" in draft.payload else []
     chips = "".join(chip(name) for name in beside)
     return f"<div class='trial-example'>{lines}{told}{chips}</div>"
 

@@ -13,7 +13,8 @@ from studio.context import Studio
 from studio.data.projects import get_project
 from studio.errors import BadInput, Conflict
 from studio.labeling.labels import Change, LabelChange, add_labels, apply_change, arrange_labels, key_of, preview_change
-from studio.ui.components.html import count, empty, notice, text
+from studio.language import mark, tr, trn
+from studio.ui.components.html import empty, notice, text
 from studio.ui.errors import say, told
 from studio.ui.frame import QUICK
 from studio.ui.task_form import CLASSIFICATIONS
@@ -21,6 +22,11 @@ from studio.ui.who import current_user
 
 _KINDS = [("Rename", "rename"), ("Merge", "merge"), ("Delete", "delete"), ("Colour", "colour"), ("Move", "move")]
 _CHANGES = ("rename", "merge", "delete")
+_CONFIRM = {
+    "rename": mark("Rename “{label}”"),
+    "merge": mark("Merge “{label}”"),
+    "delete": mark("Delete “{label}”"),
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def wire_labels(studio: Studio, parts: LabelParts, editing: gr.State) -> None:
     @told
     def on_add(project_id: str, lines: str) -> list[Any]:
         added = add_labels(studio.db, current_user(), project_id, lines.splitlines())
-        say(f"Added {count(added, 'label')}.")
+        say(trn("Added {count:,} label.", "Added {count:,} labels.", added))
         return label_updates(get_project(studio.db, project_id))
 
     @told
@@ -100,8 +106,8 @@ def wire_labels(studio: Studio, parts: LabelParts, editing: gr.State) -> None:
         except Conflict as conflict:
             if not isinstance(conflict.newest, LabelChange):
                 raise
-            return [*[gr.skip()] * 4, *_asked(conflict.newest, str(conflict)), gr.skip()]
-        say("Changed. The old answers are in each example's history.")
+            return [*[gr.skip()] * 4, *_asked(conflict.newest, tr(str(conflict))), gr.skip()]
+        say(tr("Changed. The old answers are in each example's history."))
         return label_updates(get_project(studio.db, project_id))
 
     fields: list[Any] = [parts.kind, parts.label, parts.name, parts.into, parts.colour, parts.place]
@@ -127,17 +133,18 @@ def label_updates(project: Project | None, chosen: str | None = None) -> list[An
 def chips_html(labels: Sequence[Label]) -> str:
     """The label set, each with its colour and key."""
     if not labels:
-        return empty("No labels yet", "Add some below, or import a file whose answers are labels.")
+        return empty(tr("No labels yet"), tr("Add some below, or import a file whose answers are labels."))
     chips = "".join(
         f'<li class="labelled"><span class="swatch" style="background:{text(label.colour)}"></span>'
         f"<span>{text(label.name)}</span>{_key(at)}</li>"
         for at, label in enumerate(labels)
     )
-    more = "" if len(labels) <= 10 else " The first ten have keys; the others are found by typing."
-    return (
-        f"<h3>{count(len(labels), 'label')}</h3><ul class='labels'>{chips}</ul>"
-        f"<p class='quiet'>Imports add the labels that they bring.{more}</p>"
-    )
+    if len(labels) <= 10:
+        more = tr("Imports add the labels that they bring.")
+    else:
+        more = tr("Imports add the labels that they bring. The first ten have keys; the others are found by typing.")
+    number = trn("{count:,} label", "{count:,} labels", len(labels))
+    return f"<h3>{number}</h3><ul class='labels'>{chips}</ul><p class='quiet'>{more}</p>"
 
 
 def arranged(labels: Sequence[Label], kind: str, name: str, colour: str, place: float) -> list[Label]:
@@ -153,15 +160,14 @@ def arranged(labels: Sequence[Label], kind: str, name: str, colour: str, place: 
 
 
 def _asked(change: LabelChange, sentence: str = "") -> list[Any]:
-    words = {"rename": "Rename", "merge": "Merge", "delete": "Delete"}[change.change.kind]
     kind = "warn" if change.change.kind == "delete" or sentence else "busy"
-    button = gr.update(value=f"{words} “{change.change.label[:40]}”", visible=True)
+    button = gr.update(value=tr(_CONFIRM[change.change.kind], label=change.change.label[:40]), visible=True)
     return [notice(kind, sentence or change.sentence), button, change]
 
 
 def _fields_of(kind: str) -> list[Any]:
     shown = [gr.update(visible=kind == name) for name in ("rename", "merge", "colour", "move")]
-    look = {"colour": "Set the colour", "move": "Move it"}.get(kind, "Preview")
+    look = {"colour": tr("Set the colour"), "move": tr("Move it")}.get(kind, tr("Preview"))
     return [*shown, gr.update(value=look), "", gr.update(visible=False), None]
 
 

@@ -18,7 +18,7 @@ from studio.jobs.serving import list_servers
 from studio.ui import monitor_alerts, monitor_prompts, monitor_rules
 from studio.ui.frame import POLL, REFRESH, Frame
 from studio.ui.monitor_prompts import Looks
-from studio.ui.monitor_views import NO_PROJECT, WINDOWS, figures_html, figures_table
+from studio.ui.monitor_views import WINDOWS, figures_html, figures_table, no_project
 
 _SECONDS = 2.0
 _FIRST = "day"
@@ -86,7 +86,7 @@ def shown(studio: Studio, looks: Looks, project_id: str | None, window: str, see
     """Values of `_Parts.live`. `seen`: what was shown last, () for nothing; what is still so is skipped."""
     if not project_id:
         live = [*monitor_prompts.live_values(studio, looks, None), "", *monitor_rules.live_values(studio, None)]
-        return [NO_PROJECT, "", "", *live, gr.Timer(active=False), ()]
+        return [no_project(), "", "", *live, gr.Timer(active=False), ()]
     served = _served(studio, project_id, window)
     looking = monitor_prompts.is_looking(looks, project_id)
     alerts = monitor_alerts.alerts_of(studio, project_id)
@@ -114,7 +114,7 @@ def at_work(studio: Studio, project_id: str) -> bool:
 def figures_of(studio: Studio, project_id: str | None, window: str) -> list[str]:
     """The figures of a window up to now: the plots, and the same as a table."""
     if not project_id:
-        return [NO_PROJECT, ""]
+        return [no_project(), ""]
     _, hours, points = WINDOWS.get(window, WINDOWS[_FIRST])
     between = last_requests(studio.db, project_id)
     now = datetime.now(UTC)

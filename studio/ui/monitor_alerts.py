@@ -11,6 +11,7 @@ import gradio as gr
 from studio.context import Studio
 from studio.deploy.monitoring import KINDS, LEAST, list_alerts, set_watch, watch_of
 from studio.errors import BadInput
+from studio.language import tr
 from studio.ui.components.html import moment
 from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, Frame
@@ -84,7 +85,7 @@ def wire(studio: Studio, frame: Frame, parts: Parts) -> None:
             raise BadInput("Choose or create a project first (Projects tab).")
         keep = None if days is None else max(0, int(days))
         set_watch(studio.db, chosen, limits_of(given), current_user().name, webhook or "", keep)
-        say("Limits saved.")
+        say(tr("Limits saved."))
         return [alerts_of(studio, chosen), *form_values(studio, chosen)]
 
     given = [frame.project, parts.webhook, parts.days, *parts.limits.values()]
@@ -99,7 +100,7 @@ def limits_of(given: Sequence[float | None]) -> dict[str, float]:
             continue
         per_cent = _in_per_cent(kind)
         if per_cent and not 0 <= value <= 100:
-            raise BadInput(f"{LABELS[kind]}: a share lies between 0 and 100 %.")
+            raise BadInput(tr("{figure}: a share lies between 0 and 100 %.", figure=tr(LABELS[kind])))
         found[kind] = value / 100 if per_cent else value
     return found
 
@@ -110,7 +111,8 @@ def form_values(studio: Studio, project_id: str | None) -> list[object]:
     if watch is None:
         return [*[None for _ in KINDS], "", None, ""]
     limits = [_shown(kind, watch.thresholds.get(kind)) for kind in KINDS]
-    return [*limits, watch.webhook, watch.keep_days, f"<p class='quiet'>Saved {moment(watch.created_at)}.</p>"]
+    saved = tr("Saved {when}.", when=moment(watch.created_at))
+    return [*limits, watch.webhook, watch.keep_days, f"<p class='quiet'>{saved}</p>"]
 
 
 def alerts_of(studio: Studio, project_id: str) -> str:

@@ -12,11 +12,12 @@ import gradio as gr
 from studio.context import Studio
 from studio.deploy.drifting import DriftReport, look_for_drift, newest_drift
 from studio.deploy.label_these import REASONS, Candidate, Labeled, candidates, count_taken, label_these
+from studio.deploy.sentences import retold
 from studio.deploy.vectors import embed_texts
 from studio.errors import BadInput, Cancelled
 from studio.jobs import job_folders
+from studio.language import mark, tr, trn
 from studio.settings import Workspace
-from studio.ui.components.html import count
 from studio.ui.components.monitor_list import monitor_list, taken_ids
 from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, Frame
@@ -102,16 +103,16 @@ def begin_look(studio: Studio, looks: Looks, project_id: str) -> None:
 
             def noted() -> bool:
                 found = job_folders.standing(folder, "", "")
-                return not work.note(_COMPARING * found.fraction, found.words or "Starting")
+                return not work.note(_COMPARING * found.fraction, retold(found.words, ()) or tr("Starting"))
 
             made = embed_texts(workspace, name, texts, noted)
-            if not work.note(_COMPARING, "Comparing the prompts"):
+            if not work.note(_COMPARING, tr("Comparing the prompts")):
                 raise Cancelled("Stopped: the prompts were not looked at.")
             return made
 
         return look_for_drift(studio.db, studio.workspace, project_id, datetime.now(UTC), embed=embed)
 
-    looks[project_id] = Work(look, "The look for drift failed")
+    looks[project_id] = Work(look, mark("The look for drift failed"))
 
 
 def is_looking(looks: Looks, project_id: str | None) -> bool:
@@ -166,14 +167,24 @@ def take(studio: Studio, project_id: str, ids: Sequence[str]) -> str:
 def outcome(done: Labeled, chosen: int) -> str:
     """What became of some chosen requests, and why some were not taken, in plain words."""
     fresh, same = len(done.examples), done.taken - len(done.examples)
-    told_of = [f"{count(fresh, 'new example')} in the labeling queue."]
+    told_of = [
+        trn("{count:,} new example in the labeling queue.", "{count:,} new examples in the labeling queue.", fresh)
+    ]
     if same:
-        told_of.append(f"{count(same, 'request')} asked the same as one that is there already and went to it.")
+        told_of.append(
+            trn(
+                "{count:,} request asked the same as one that is there already and went to it.",
+                "{count:,} requests asked the same as one that is there already and went to it.",
+                same,
+            )
+        )
     if done.left_out:
-        told_of.append(f"{done.left_out:,} not taken: no prompt of a user, or a text that cannot be stored.")
+        left = mark("{count:,} not taken: no prompt of a user, or a text that cannot be stored.")
+        told_of.append(tr(left, count=done.left_out))
     gone = chosen - done.taken - done.left_out
     if gone > 0:
-        told_of.append(f"{gone:,} not taken: somebody else took them meanwhile, or they are no candidates any more.")
+        lost = mark("{count:,} not taken: somebody else took them meanwhile, or they are no candidates any more.")
+        told_of.append(tr(lost, count=gone))
     return " ".join(told_of)
 
 

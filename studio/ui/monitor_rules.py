@@ -23,6 +23,7 @@ from studio.deploy.rules import (
 )
 from studio.errors import BadInput, NotFound
 from studio.jobs.runs import get_run
+from studio.language import tr
 from studio.ui.components.html import moment
 from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, Frame
@@ -106,7 +107,7 @@ def wire(studio: Studio, frame: Frame, parts: Parts, timer: gr.Timer) -> None:
     @told
     def on_save(chosen: str | None, *asked: Any) -> list[object]:
         set_rules(studio.db, _named(chosen), rules_of(*asked), current_user().name)
-        say("Rules saved.")
+        say(tr("Rules saved."))
         return form_values(studio, chosen)
 
     @told
@@ -120,7 +121,7 @@ def wire(studio: Studio, frame: Frame, parts: Parts, timer: gr.Timer) -> None:
         if newest is None:
             raise NotFound("There is no retraining to cancel.")
         cancel(studio.db, studio.workspace, newest, datetime.now(UTC), current_user().name)
-        say("Cancelled: what is in production stays.")
+        say(tr("Cancelled: what is in production stays."))
         return live_values(studio, chosen)
 
     asked = [frame.project, parts.every_examples, parts.every_days, parts.on_drift, parts.feedback_below]
@@ -143,11 +144,11 @@ def form_values(studio: Studio, project_id: str | None) -> list[object]:
     """Values of `Parts.form`."""
     kept = get_rules(studio.db, project_id) if project_id else None
     if kept is None:
-        return [None, None, False, None, "<p class='quiet'>No rule is on.</p>"]
+        return [None, None, False, None, f"<p class='quiet'>{tr('No rule is on.')}</p>"]
     rules = kept.rules
     below = None if rules.feedback_below is None else round(100 * rules.feedback_below, 4)
-    on = "The rules that are on are looked at every minute." if rules.any_on else "No rule is on."
-    said = f"<p class='quiet'>{on} Saved {moment(kept.created_at)}.</p>"
+    on = tr("The rules that are on are looked at every minute.") if rules.any_on else tr("No rule is on.")
+    said = f"<p class='quiet'>{on} {tr('Saved {when}.', when=moment(kept.created_at))}</p>"
     return [rules.every_examples, rules.every_days, rules.on_drift, below, said]
 
 

@@ -7,20 +7,17 @@ from collections.abc import Sequence
 from storage.records import Run
 from studio.deploy.retraining import STEPS, WORDS
 from studio.deploy.rules import Retraining
-from studio.ui.components.html import bar, chip, count, empty, moment, notice, text
+from studio.deploy.sentences import MESSAGES, REASONS, retold
+from studio.language import mark, tr, trn
+from studio.ui.components.html import bar, chip, empty, moment, notice, text
 
-NONE = empty(
-    "Never retrained",
-    "Retrain by hand, or switch a rule on. Train the project once by hand first: a retraining takes that run's base "
-    "model and settings.",
-)
 SHORT = {
-    "snapshot": "Snapshot",
-    "preflight": "Preflight",
-    "train": "Train",
-    "evaluate": "Evaluate",
-    "evaluate-champion": "Evaluate production",
-    "decide": "Decide",
+    "snapshot": mark("Snapshot"),
+    "preflight": mark("Preflight"),
+    "train": mark("Train"),
+    "evaluate": mark("Evaluate"),
+    "evaluate-champion": mark("Evaluate production"),
+    "decide": mark("Decide"),
 }
 """What a station is called."""
 
@@ -30,25 +27,47 @@ _KINDS = {"promoted": "good", "kept": "warn", "failed": "bad", "cancelled": "war
 def retraining_html(found: Retraining | None, run: Run | None) -> str:
     """The newest retraining; `run`: the one that it trains or trained, None before there is one."""
     if found is None:
-        return NONE
+        return _never()
     ended = found.ended_at is not None
-    state = WORDS.get(found.step, found.step)
-    reasons = " ".join(found.reasons)
-    head = (
-        f"<h3>Retraining {found.number} {chip(state, _KINDS.get(found.step, 'busy'))}</h3><p class='quiet'>Begun "
-        f"{moment(found.created_at)}: {text(reasons)}{f' It trains run {run.number}.' if run and not ended else ''}</p>"
-    )
+    state = _words(found)
+    begun = tr("Begun {when}: {reasons}", when=moment(found.created_at), reasons=text(_reasons(found)))
+    trains = " " + tr("It trains run {number}.", number=run.number) if run and not ended else ""
+    head = f"<h3>{_name(found)} {chip(state, _KINDS.get(found.step, 'busy'))}</h3><p class='quiet'>{begun}{trains}</p>"
     if ended:
-        said = found.message or state
+        said = retold(found.message, MESSAGES) or state
         return f"{head}{_line(found, run)}{notice(_KINDS.get(found.step, 'warn'), said)}"
-    since = f"<p class='quiet'>{text(state)} since {moment(found.step_at)}. {text(found.message)}</p>"
+    at = tr("{state} since {when}.", state=text(state), when=moment(found.step_at))
+    since = f"<p class='quiet'>{at} {text(retold(found.message, MESSAGES))}</p>"
     return f"{head}{_line(found, run)}{_progress(found, run) or since}"
+
+
+def _never() -> str:
+    return empty(
+        tr("Never retrained"),
+        tr(
+            "Retrain by hand, or switch a rule on. Train the project once by hand first: a retraining takes that run's "
+            "base model and settings."
+        ),
+    )
+
+
+def _name(found: Retraining) -> str:
+    return tr("Retraining {number}", number=found.number)
+
+
+def _words(found: Retraining) -> str:
+    return tr(WORDS.get(found.step, found.step))
+
+
+def _reasons(found: Retraining) -> str:
+    return " ".join(retold(one, REASONS) for one in found.reasons)
 
 
 def _progress(found: Retraining, run: Run | None) -> str:
     if found.step != "train" or run is None or not run.steps or run.state == "waiting":
         return ""
-    return bar(run.step / run.steps, f"Training run {run.number}: step {run.step:,} of {run.steps:,}")
+    told = tr("Training run {number}: step {step:,} of {steps:,}", number=run.number, step=run.step, steps=run.steps)
+    return bar(run.step / run.steps, told)
 
 
 def stations(found: Retraining, run: Run | None) -> list[tuple[str, str]]:
@@ -76,12 +95,12 @@ def _reached(found: Retraining, run: Run | None, steps: Sequence[str]) -> int:
 def _line(found: Retraining, run: Run | None) -> str:
     items = "".join(
         f'<li class="{how}"{" aria-current=step" if how == "now" else ""}><i></i>'
-        f"<span>{text(SHORT.get(step, step))}</span></li>"
+        f"<span>{text(tr(SHORT.get(step, step)))}</span></li>"
         for step, how in stations(found, run)
     )
     end = ""
     if found.ended_at is not None:
-        end = f'<li class="end {text(found.step)}"><i></i><span>{text(WORDS.get(found.step, found.step))}</span></li>'
+        end = f'<li class="end {text(found.step)}"><i></i><span>{text(_words(found))}</span></li>'
     return f'<ol class="mon-stations">{items}{end}</ol>'
 
 
@@ -90,12 +109,10 @@ def history_html(before: Sequence[Retraining]) -> str:
     if not before:
         return ""
     rows = "".join(
-        f"<li><b>Retraining {one.number}</b> {chip(WORDS.get(one.step, one.step), _KINDS.get(one.step, ''))} "
-        f"<span class='quiet'>{moment(one.created_at)}: {text(' '.join(one.reasons))}</span><br>"
-        f"{text(one.message)}</li>"
+        f"<li><b>{_name(one)}</b> {chip(_words(one), _KINDS.get(one.step, ''))} "
+        f"<span class='quiet'>{moment(one.created_at)}: {text(_reasons(one))}</span><br>"
+        f"{text(retold(one.message, MESSAGES))}</li>"
         for one in before
     )
-    return (
-        f"<details class='why'><summary>{count(len(before), 'retraining')} before</summary>"
-        f"<ul class='mon-history'>{rows}</ul></details>"
-    )
+    told = trn("{count:,} retraining before", "{count:,} retrainings before", len(before))
+    return f"<details class='why'><summary>{told}</summary><ul class='mon-history'>{rows}</ul></details>"

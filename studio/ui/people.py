@@ -12,17 +12,17 @@ import gradio as gr
 from studio.context import Studio
 from studio.data.auditing import audit_choices, export_audit, record, search_audit
 from studio.errors import BadInput
+from studio.language import tr
 from studio.people.passwords import SHORTEST
 from studio.people.roles import ROLES
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import opened, text
 from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, REFRESH, Frame
-from studio.ui.people_views import OFF, account_heading, accounts_html, audit_html
+from studio.ui.people_views import account_heading, accounts_html, audit_html, off_html, role_words
 from studio.ui.who import current_user
 
 _PAGE = 50
-_ROLES = [(f"{key}: {words}", key) for key, words in ROLES.items()]
 _TO_LOGIN = "() => { window.location.assign('/login'); }"
 Values = list[object]
 
@@ -107,7 +107,7 @@ def _layout() -> _Parts:
             chosen = gr.State("")
             heading = gr.HTML()
             name = gr.Textbox(label="User name", placeholder="ann", max_lines=1)
-            role = gr.Dropdown(label="Role", choices=_ROLES)
+            role = gr.Dropdown(label="Role", choices=_roles())
             set_role = gr.Button("Change role", visible=False)
             password = gr.Textbox(label="Password", type="password", placeholder=f"At least {SHORTEST} characters")
             again = gr.Textbox(label="Password again", type="password")
@@ -151,7 +151,9 @@ def _wire_open(studio: Studio, tab: gr.Tab, parts: _Parts) -> None:
         return _form(studio, opened(event))
 
     def on_remove(chosen: str) -> Values:
-        question = f"Remove {text(chosen)}? They can log in no more; all their work is kept under their name."
+        question = tr(
+            "Remove {who}? They can log in no more; all their work is kept under their name.", who=text(chosen)
+        )
         return [gr.Group(visible=True), f"<p>{question}</p>"]
 
     gr.on([tab.select], lambda chosen: _with_typed(_form(studio, chosen)), parts.chosen, parts.form, **REFRESH)
@@ -167,31 +169,31 @@ def _wire_changes(studio: Studio, parts: _Parts) -> None:
     @told
     def on_add(name: str, role: str, password: str, again: str) -> Values:
         made = accounts.add(name, role or "", _same(password, again), current_user().name)
-        say(f"{made.name} can log in now.")
+        say(tr("{who} can log in now.", who=made.name))
         return _form(studio, "")
 
     @told
     def on_role(chosen: str, role: str) -> Values:
         kept = accounts.set_role(chosen, role, current_user().name)
-        say(f"{kept.name} is {kept.role} from now on.")
+        say(tr("{who} is {role} from now on.", who=kept.name, role=tr(kept.role)))
         return _form(studio, chosen)
 
     @told
     def on_password(chosen: str, password: str, again: str) -> Values:
         accounts.set_password(chosen, _same(password, again), current_user().name)
-        say(f"{chosen} has a new password and is logged out everywhere.")
+        say(tr("{who} has a new password and is logged out everywhere.", who=chosen))
         return _form(studio, chosen)
 
     @told
     def on_log_out(chosen: str) -> Values:
         ended = accounts.end_sessions(chosen, current_user().name)
-        say(f"{chosen} is logged out ({ended} ended).")
+        say(tr("{who} is logged out ({count} ended).", who=chosen, count=ended))
         return _form(studio, chosen)
 
     @told
     def on_yes(chosen: str) -> Values:
         accounts.remove(chosen, current_user().name)
-        say(f"{chosen} is removed; their work is kept.")
+        say(tr("{who} is removed; their work is kept.", who=chosen))
         return _form(studio, "")
 
     words = [parts.password, parts.again]
@@ -241,14 +243,14 @@ def _form(studio: Studio, chosen: str) -> Values:
     everybody = accounts.everybody()
     account = next((one for one in everybody if one.name == chosen), None)
     fresh, on = account is None, accounts.on
-    heading = account_heading(account) if on else OFF
+    heading = account_heading(account) if on else off_html()
     role = account.role if account else "annotator" if on else "admin"
     return [
         accounts_html(everybody, chosen),
         account.name if account else "",
         heading,
         gr.Textbox(value="", visible=fresh),
-        gr.Dropdown(choices=_ROLES, value=role, interactive=on),
+        gr.Dropdown(choices=_roles(), value=role, interactive=on),
         "",
         "",
         *[gr.Button(visible=seen) for seen in (not on, on and fresh, not fresh, not fresh, not fresh, not fresh)],
@@ -256,6 +258,10 @@ def _form(studio: Studio, chosen: str) -> Values:
         gr.Group(visible=False),
         "",
     ]
+
+
+def _roles() -> list[tuple[str, str]]:
+    return [(role_words(role), role) for role in ROLES]
 
 
 def _with_typed(form: Values) -> Values:
@@ -304,6 +310,6 @@ def _day(typed: str | None) -> datetime | None:
 def _choices(studio: Studio) -> Values:
     users, actions = audit_choices(studio.db)
     return [
-        gr.Dropdown(choices=[("Everybody", ""), *[(name, name) for name in users]]),
-        gr.Dropdown(choices=[("All", ""), *[(name, name) for name in actions]]),
+        gr.Dropdown(choices=[(tr("Everybody"), ""), *[(name, name) for name in users]]),
+        gr.Dropdown(choices=[(tr("All"), ""), *[(name, name) for name in actions]]),
     ]

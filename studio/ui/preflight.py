@@ -7,6 +7,7 @@ from functools import partial
 
 import gradio as gr
 
+from storage.records import Snapshot
 from studio.context import Studio
 from studio.contract.preflight import CHECKS, PreflightSpec
 from studio.contract.spec import STARTER
@@ -19,17 +20,17 @@ from studio.data.projects import get_project
 from studio.errors import BadInput, NotFound
 from studio.jobs.preflighting import Look, Target, cancel_preflight, look_at, start_preflight
 from studio.jobs.reports import rows_of_finding
-from studio.ui.components.html import count
+from studio.language import tr, trn
 from studio.ui.components.preflight_report import Act, act_of, preflight_report
 from studio.ui.errors import say, told
 from studio.ui.frame import POLL, QUICK, REFRESH, Frame
 from studio.ui.preflight_rows import rows_page
 from studio.ui.preflight_views import (
-    BEFORE,
-    CHECKING,
     DONE,
-    NO_PROJECT,
     View,
+    before,
+    checking,
+    no_project,
     report_html,
     state_html,
     steps_html,
@@ -156,7 +157,7 @@ def _wire_words(studio: Studio, frame: Frame, parts: _Parts) -> None:
     @told
     def on_save(chosen: str | None, terms: str, allowed: str) -> None:
         save_preflight_settings(studio.db, current_user(), _named(chosen), terms, allowed)
-        say("Saved: the next check uses these words.")
+        say(tr("Saved: the next check uses these words."))
 
     words = [parts.terms, parts.allowed]
     parts.save.click(on_save, [frame.project, *words], None, **QUICK).success(
@@ -191,8 +192,16 @@ def act(studio: Studio, target: Target, view: View, wanted: Act) -> View:
         return replace(view, editing=wanted.row if wanted.act == "change" else "")
     if wanted.act == "undo":
         undone = repairing.undo(studio.db, current_user(), target.project_id, wanted.number)
-        left = f" {count(len(undone.left), 'row')} had been changed since and stayed." if undone.left else ""
-        say(f"Undone: {count(undone.restored, 'row')} as before.{left}")
+        said = [trn("Undone: {count:,} row as before.", "Undone: {count:,} rows as before.", undone.restored)]
+        if left := len(undone.left):
+            said.append(
+                trn(
+                    "{count:,} row had been changed since and stayed.",
+                    "{count:,} rows had been changed since and stayed.",
+                    left,
+                )
+            )
+        say(" ".join(said))
     elif wanted.act in DONE or wanted.act == "save":
         say(_repair(studio, look_at(studio.db, studio.workspace, target), wanted))
     return view
@@ -207,7 +216,7 @@ def _repair(studio: Studio, look: Look, wanted: Act) -> str:
     if wanted.act == "save":
         row = (wanted.row, wanted.field, wanted.hash, wanted.text)
         repairing.edit_field(studio.db, user, project_id, *row, reason)
-        return "Saved."
+        return tr("Saved.")
     if wanted.act in ("drop", "back"):
         known = [row.example_id for row in rows_of_finding(look.folder, wanted.finding)]
         ids = [one for one in known if one in wanted.ids] if wanted.ids else known
@@ -216,8 +225,21 @@ def _repair(studio: Studio, look: Look, wanted: Act) -> str:
     else:
         proposals = repairing.read_proposals(look.folder, wanted.finding, wanted.ids or None)
         done = repairing.rewrite(studio.db, user, project_id, wanted.act, proposals, reason)
-    passed = f" {count(done.passed, 'row')} passed over: changed since the check." if done.passed else ""
-    return f"{DONE[wanted.act]}: {count(done.repair.rows, 'row')}.{passed}"
+    return _said(wanted.act, done)
+
+
+def _said(act: str, done: repairing.Done) -> str:
+    """The sentence that tells what was done."""
+    rows = trn("{count:,} row", "{count:,} rows", done.repair.rows)
+    said = tr("{done}: {rows}.", done=tr(DONE[act]), rows=rows)
+    if not done.passed:
+        return said
+    passed = trn(
+        "{count:,} row passed over: changed since the check.",
+        "{count:,} rows passed over: changed since the check.",
+        done.passed,
+    )
+    return f"{said} {passed}"
 
 
 def _leave(event: gr.EventData) -> object:
@@ -228,9 +250,19 @@ def _leave(event: gr.EventData) -> object:
 def target_menu(studio: Studio, project_id: str | None, current: str | None) -> gr.Dropdown:
     """All pairs of the project, then its snapshots, newest first; what is chosen stays where it exists."""
     found = list_snapshots(studio.db, project_id) if project_id else []
-    choices = [("All accepted pairs", "")]
-    choices += [(f"Snapshot v{s.version} · {s.train_rows} / {s.validation_rows} / {s.test_rows}", s.id) for s in found]
+    choices = [(tr("All accepted pairs"), "")]
+    choices += [(_name_of(snapshot), snapshot.id) for snapshot in found]
     return gr.Dropdown(choices=choices, value=current if current in [s.id for s in found] else "")
+
+
+def _name_of(snapshot: Snapshot) -> str:
+    return tr(
+        "Snapshot v{version} · {train} / {validation} / {test}",
+        version=snapshot.version,
+        train=snapshot.train_rows,
+        validation=snapshot.validation_rows,
+        test=snapshot.test_rows,
+    )
 
 
 def words_of(studio: Studio, project_id: str | None) -> list[str]:
@@ -246,7 +278,7 @@ def shown(
 ) -> list[object]:
     """Values of `_Parts.live`; while a check runs, a tick leaves all but its progress as it is."""
     if not project_id:
-        return ["", *_buttons(False), NO_PROJECT, "", View()]
+        return ["", *_buttons(False), no_project(), "", View()]
     target = Target(project_id, snapshot or "")
     look, view = look_at(studio.db, studio.workspace, target), view.for_data(target)
     running = look.state == "running"
@@ -258,7 +290,7 @@ def shown(
 
 def _report(studio: Studio, look: Look, view: View, steps: list[repairing.Repair]) -> str:
     if look.report is None:
-        return CHECKING if look.state == "running" else BEFORE
+        return checking() if look.state == "running" else before()
     project = get_project(studio.db, look.about.project_id)  # type: ignore[union-attr]
     opened = 0 <= view.finding < len(look.report.findings)
     rows = rows_page(studio, look, view.finding, view.page) if opened else None

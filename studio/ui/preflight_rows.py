@@ -16,7 +16,8 @@ from studio.data.fields import field_words, fingerprint, read_fields
 from studio.data.repairing import Held, Proposal, read_held, read_proposals
 from studio.jobs.preflighting import Look
 from studio.jobs.reports import NamedRow, rows_of_finding
-from studio.ui.components.html import chip, count, text
+from studio.language import mark, tr, trn
+from studio.ui.components.html import chip, text
 from studio.ui.components.words import word_diff
 
 _GROUPS = 8
@@ -25,7 +26,7 @@ _LONGEST = 6000
 _KEPT = 160
 _PLACEHOLDER = re.compile(r"(\[[A-Z][A-Z_]*_\d+\])")
 _STATES = {
-    "todo": ("to label", ""),
+    "todo": (mark("to label"), ""),
     "skipped": ("skipped", ""),
     "flagged": ("flagged", "warn"),
     "dropped": ("dropped", "bad"),
@@ -102,26 +103,30 @@ def _beside(finding: Finding, named: set[str]) -> dict[int, list[str]]:
 def _card(project: Project, page: RowsPage, held: Held, editing: str) -> str:
     key, number = text(held.example_id), held.position
     stays = held.example_id in page.stays
-    marks = chip(*_STATES[held.status]) if held.status in _STATES else ""
-    marks += chip("stays", "good") if stays else ""
+    state, kind = _STATES.get(held.status, ("", ""))
+    marks = chip(tr(state), kind) if state else ""
+    marks += chip(tr("stays"), "good") if stays else ""
+    choose = text(tr("Choose example {number}", number=number))
     box = (
         f"<b>#{number}</b>"
         if stays
-        else f'<label><input type="checkbox" data-row="{key}" aria-label="Choose example {number}"> #{number}</label>'
+        else f'<label><input type="checkbox" data-row="{key}" aria-label="{choose}"> #{number}</label>'
     )
     fields = read_fields(project.task, held)
     if held.example_id == editing:
-        body, action = _editors(held, fields), _button("cancel", held, "Close", f"change-{held.example_id}")
+        body, action = _editors(held, fields), _button("cancel", held, tr("Close"), f"change-{held.example_id}")
     else:
         body = _texts(page.proposals.get(held.example_id, ()), held, fields)
-        action = _button("change", held, "Edit", f"change-{held.example_id}") if held.status == "labeled" else ""
+        edit = _button("change", held, tr("Edit"), f"change-{held.example_id}")
+        action = edit if held.status == "labeled" else ""
     return f'<article class="pf-row {text(held.status)}"><header>{box}{marks}{action}</header>{body}</article>'
 
 
 def _button(act: str, held: Held, words: str, key: str) -> str:
+    label = text(tr("{doing} example {number}", doing=words, number=held.position))
     return (
         f'<button type="button" class="find-do" data-act="{act}" data-row="{text(held.example_id)}" '
-        f'data-key="{text(key)}" aria-label="{words} example {held.position}">{words}</button>'
+        f'data-key="{text(key)}" aria-label="{label}">{text(words)}</button>'
     )
 
 
@@ -137,7 +142,7 @@ def _texts(proposals: Sequence[Proposal], held: Held, fields: Mapping[str, str])
     for one in proposals:
         if one.copy > 0:
             said = _proposed(fields.get(one.field, ""), one)
-            lines.append(_line(f"copy, {field_words(one.field, roles)}", said, "copy"))
+            lines.append(_line(tr("copy, {field}", field=field_words(one.field, roles)), said, "copy"))
     return f'<div class="pf-texts">{"".join(lines)}</div>'
 
 
@@ -147,9 +152,9 @@ def _line(name: str, shown: str, kind: str = "") -> str:
 
 def _proposed(value: str, proposal: Proposal) -> str:
     if proposal.copy == 0 and value == proposal.after:
-        return f"{_clip(value)} {chip('written', 'good')}"
+        return f"{_clip(value)} {chip(tr('written'), 'good')}"
     if fingerprint(value) != proposal.before_hash:
-        return _clip(value) + " " + chip("changed since the check", "warn")
+        return _clip(value) + " " + chip(tr("changed since the check"), "warn")
     return redacted(value, proposal.after) or word_diff(value[:_LONGEST], proposal.after[:_LONGEST])
 
 
@@ -164,12 +169,12 @@ def redacted(before: str, after: str) -> str:
         return ""
     last = len(pieces) - 1
     for place in range(1, last, 2):
-        mark, rest = pieces[place], pieces[place + 1]
+        put, rest = pieces[place], pieces[place + 1]
         end = len(before) - len(rest) if place + 1 == last else before.find(rest, at)
         if end < at or not before.startswith(rest, end):
             return ""
         gone = before[at:end]
-        shown.append(text(mark) if gone == mark else f"<del>{text(gone)}</del><ins>{text(mark)}</ins>")
+        shown.append(text(put) if gone == put else f"<del>{text(gone)}</del><ins>{text(put)}</ins>")
         shown.append(_shortened(rest))
         at = end + len(rest)
     return "".join(shown) if at == len(before) else ""
@@ -179,7 +184,8 @@ def _shortened(value: str) -> str:
     """A stretch without change: its ends, as what matters stands beside them."""
     if len(value) <= 2 * _KEPT + 40:
         return text(value)
-    return f"{text(value[:_KEPT])}<i> … {len(value) - 2 * _KEPT:,} characters … </i>{text(value[-_KEPT:])}"
+    left = tr("… {count:,} characters …", count=len(value) - 2 * _KEPT)
+    return f"{text(value[:_KEPT])}<i> {text(left)} </i>{text(value[-_KEPT:])}"
 
 
 def _clip(value: str) -> str:
@@ -191,12 +197,13 @@ def _editors(held: Held, fields: Mapping[str, str]) -> str:
     parts = []
     for name, value in fields.items():
         words = field_words(name, roles)
+        save = text(tr("Save {field}", field=words))
         rows = min(14, 2 + value.count("\n") + len(value) // 90)
         parts.append(
             f'<div class="pf-edit"><label>{text(words)}<textarea rows="{rows}" data-field="{text(name)}" '
             f'data-hash="{fingerprint(value)}" spellcheck="false">\n{text(value)}</textarea></label>'
             f'<button type="button" class="find-do" data-act="save" data-row="{text(held.example_id)}" '
-            f'data-key="change-{text(held.example_id)}">Save {text(words)}</button></div>'
+            f'data-key="change-{text(held.example_id)}">{save}</button></div>'
         )
     return "".join(parts)
 
@@ -205,15 +212,16 @@ def _pages(page: RowsPage) -> str:
     if page.pages == 1:
         return ""
 
-    def turn(words: str, to: int, name: str) -> str:
+    def turn(words: str, to: int, name: str, label: str) -> str:
         off = "" if 1 <= to <= page.pages else " disabled"
         return (
             f'<button type="button" class="find-do" data-act="turn" data-page="{to}" data-key="{name}" '
-            f'aria-label="{name}"{off}>{words}</button>'
+            f'aria-label="{text(label)}"{off}>{text(words)}</button>'
         )
 
-    return (
-        f'<nav class="find-pages" aria-label="Pages of rows">{turn("‹ Back", page.page - 1, "Previous page")}'
-        f"<span>page {page.page:,} of {page.pages:,} · {count(page.total, 'row')}</span>"
-        f"{turn('Next ›', page.page + 1, 'Next page')}</nav>"
-    )
+    back = turn(tr("‹ Back"), page.page - 1, "Previous page", tr("Previous page"))
+    on = turn(tr("Next ›"), page.page + 1, "Next page", tr("Next page"))
+    at = tr("page {page:,} of {pages:,}", page=page.page, pages=page.pages)
+    rows = trn("{count:,} row", "{count:,} rows", page.total)
+    label = text(tr("Pages of rows"))
+    return f'<nav class="find-pages" aria-label="{label}">{back}<span>{text(f"{at} · {rows}")}</span>{on}</nav>'

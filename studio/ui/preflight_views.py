@@ -13,34 +13,30 @@ from storage.records import Project
 from studio.contract.preflight import CHECKS, Finding, Report
 from studio.data.repairing import Repair
 from studio.jobs.preflighting import Look, Target
-from studio.ui.components.html import bar, chip, count, empty, moment, notice, text
+from studio.language import mark, tr, trn
+from studio.ui.components.html import bar, chip, empty, moment, notice, number, text
 from studio.ui.components.preflight_figures import figure_tables, histogram, shown_rows
 from studio.ui.preflight_rows import RowsPage, rows_html
 
-_GROUPS = (("error", "To mend before training"), ("warning", "Worth a look"), ("note", "Good to know"))
+_GROUPS = (
+    ("error", mark("To mend before training")),
+    ("warning", mark("Worth a look")),
+    ("note", mark("Good to know")),
+)
 _DOINGS = {
-    "drop": ("Drop", "Leave these rows out of the queue and of later snapshots"),
-    "redact": ("Redact", "Write placeholders over what was found"),
-    "edit": ("Take the fix", "Write the mended texts shown below"),
-    "back": ("Back to the queue", "Have them labeled again"),
-    "augment": ("Make copies", "Add labeled copies with the terms swapped"),
+    "drop": (mark("Drop"), mark("Leave these rows out of the queue and of later snapshots")),
+    "redact": (mark("Redact"), mark("Write placeholders over what was found")),
+    "edit": (mark("Take the fix"), mark("Write the mended texts shown below")),
+    "back": (mark("Back to the queue"), mark("Have them labeled again")),
+    "augment": (mark("Make copies"), mark("Add labeled copies with the terms swapped")),
 }
 DONE = {
-    "drop": "Dropped",
-    "redact": "Redacted",
-    "edit": "Edited",
-    "back": "Put back",
-    "augment": "Copied",
+    "drop": mark("Dropped"),
+    "redact": mark("Redacted"),
+    "edit": mark("Edited"),
+    "back": mark("Put back"),
+    "augment": mark("Copied"),
 }
-BEFORE = empty(
-    "Nothing checked yet",
-    "Choose what to check and the base model, then press Check: tokens, duplicates, leaks, labels, languages, personal "
-    "data, secrets and bias, before any GPU time.",
-)
-CHECKING = empty(
-    "Checking", "The report appears here. You can go on with other work: the check does not need this page."
-)
-NO_PROJECT = empty("No project chosen", "Choose one above, or create one in the Projects tab.")
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,26 @@ class View:
         """The same for the data that it is of; all closed for other data. So a refresh that comes late, behind a change
         of project, closes nothing that was opened meanwhile."""
         return replace(self, of=target) if self.of in (None, target) else View(of=target)
+
+
+def before() -> str:
+    """What stands where nothing was checked yet."""
+    how = tr(
+        "Choose what to check and the base model, then press Check: tokens, duplicates, leaks, labels, languages, "
+        "personal data, secrets and bias, before any GPU time."
+    )
+    return empty(tr("Nothing checked yet"), how)
+
+
+def checking() -> str:
+    """What stands where the report of a running check will."""
+    words = tr("The report appears here. You can go on with other work: the check does not need this page.")
+    return empty(tr("Checking"), words)
+
+
+def no_project() -> str:
+    """What stands where no project is in hand."""
+    return empty(tr("No project chosen"), tr("Choose one above, or create one in the Projects tab."))
 
 
 def steps_since(look: Look, steps: Sequence[Repair]) -> list[Repair]:
@@ -82,43 +98,57 @@ def report_html(
         found = [(at, one) for at, one in enumerate(report.findings) if one.severity == severity]
         if found:
             items = "".join(_finding(project, at, one, view, rows, since) for at, one in found)
-            parts.append(f"<h3>{title}</h3>{items}")
+            parts.append(f"<h3>{text(tr(title))}</h3>{items}")
     return f'<div class="pf">{"".join(parts)}{_sees(report, touched)}{figure_tables(report.figures)}</div>'
 
 
 def state_html(look: Look) -> str:
     """How a check goes, or why there is no report."""
     if look.state == "running":
-        return bar(look.fraction, f"{look.words} · {100 * look.fraction:.0f} %")
-    return notice("bad" if look.state == "failed" else "warn", look.words) if look.words else ""
+        done = tr("{percent:.0f} %", percent=100 * look.fraction)
+        return bar(look.fraction, f"{tr(look.words)} · {done}")
+    return notice("bad" if look.state == "failed" else "warn", tr(look.words)) if look.words else ""
 
 
 def verdict(report: Report) -> str:
     """One sentence: what stands between this data and a good run."""
     errors = [one for one in report.findings if one.severity == "error"]
     others = len(report.findings) - len(errors)
-    rows = count(report.rows, "row")
     if not report.findings:
-        return f"Nothing found: these {rows} are ready to train on."
+        return trn(
+            "Nothing found: these {count:,} row are ready to train on.",
+            "Nothing found: these {count:,} rows are ready to train on.",
+            report.rows,
+        )
+    rows = trn("{count:,} row", "{count:,} rows", report.rows)
     if not errors:
-        verb = "is" if others == 1 else "are"
-        return f"Nothing stands between these {rows} and a good run; {count(others, 'thing')} {verb} worth a look."
-    names = [CHECKS.get(one.check, one.check).lower() for one in errors]
-    verb = "stands" if len(names) == 1 else "stand"
-    return f"{count(len(names), 'thing')} {verb} between these {rows} and a good run: {', '.join(names)}."
+        things = trn("{count:,} thing is worth a look", "{count:,} things are worth a look", others)
+        return tr("Nothing stands between these {rows} and a good run; {things}.", rows=rows, things=things)
+    return trn(
+        "{count:,} thing stands between these {rows} and a good run: {names}.",
+        "{count:,} things stand between these {rows} and a good run: {names}.",
+        len(errors),
+        rows=rows,
+        names=", ".join(_within(CHECKS.get(one.check, one.check)) for one in errors),
+    )
+
+
+def _within(name: str) -> str:
+    """A check's name within a sentence; a translation stays as it is, as German nouns are written large."""
+    shown = tr(name)
+    return shown.lower() if shown == name else shown
 
 
 def brief(report: Report) -> str:
     """The findings of a snapshot in a line, folded out to their sentences, for the Train tab."""
     if not report.findings:
-        return f"<p class='quiet'>{chip('no findings', 'good')} Preflight found nothing.</p>"
+        said = text(tr("Preflight found nothing."))
+        return f"<p class='quiet'>{chip(tr('no findings'), 'good')} {said}</p>"
     errors = sum(one.severity == "error" for one in report.findings)
-    mark = chip(f"{errors} to mend", "bad") if errors else ""
+    chips = chip(tr("{count} to mend", count=errors), "bad") if errors else ""
+    found = text(trn("{count:,} finding", "{count:,} findings", len(report.findings)))
     lines = "".join(f"<li>{text(one.text)}</li>" for one in report.findings)
-    return (
-        f'<details class="why pf-brief"><summary>{count(len(report.findings), "finding")} {mark}</summary>'
-        f"<ul>{lines}</ul></details>"
-    )
+    return f'<details class="why pf-brief"><summary>{found} {chips}</summary><ul>{lines}</ul></details>'
 
 
 def steps_html(steps: Sequence[Repair]) -> str:
@@ -126,20 +156,26 @@ def steps_html(steps: Sequence[Repair]) -> str:
     if not steps:
         return ""
     items = "".join(
-        f'<li class="{"undone" if step.undone_at else ""}"><div><b>{DONE.get(step.kind, text(step.kind))} '
-        f"{count(step.rows, 'row')}</b> <span>{text(step.reason)}</span></div><div class='line'>{text(step.user)}, "
+        f'<li class="{"undone" if step.undone_at else ""}"><div><b>{text(_did(step))}</b> '
+        f"<span>{text(tr(step.reason))}</span></div><div class='line'>{text(step.user)}, "
         f"{moment(step.created_at)}{_undo(step)}</div></li>"
         for step in steps
     )
-    return f'<h3>Steps</h3><ol class="pf-steps">{items}</ol>'
+    return f'<h3>{text(tr("Steps"))}</h3><ol class="pf-steps">{items}</ol>'
+
+
+def _did(step: Repair) -> str:
+    rows = trn("{count:,} row", "{count:,} rows", step.rows)
+    return tr("{done} {rows}", done=tr(DONE.get(step.kind, step.kind)), rows=rows)
 
 
 def _undo(step: Repair) -> str:
     if step.undone_at:
-        return f" {chip('undone')}"
+        return f" {chip(tr('undone'))}"
+    label, undo = text(tr("Undo step {number}", number=step.number)), text(tr("Undo"))
     return (
         f' <button type="button" class="find-do" data-act="undo" data-number="{step.number}" '
-        f'data-key="undo-{step.number}" aria-label="Undo step {step.number}">Undo</button>'
+        f'data-key="undo-{step.number}" aria-label="{label}">{undo}</button>'
     )
 
 
@@ -147,27 +183,42 @@ def _head(look: Look, report: Report) -> str:
     assert look.about is not None
     kinds = {"error": "bad", "warning": "warn", "note": "busy"}
     counts = [(name, sum(one.severity == name for one in report.findings)) for name in kinds]
-    marks = " ".join(chip(count(number, name), kinds[name]) for name, number in counts if number)
-    model = f"{text(report.model)}, {look.about.max_length:,} tokens" if report.model else "without a model"
-    splits = " · ".join(f"{number:,} {text(name)}" for name, number in report.splits.items() if name)
+    marks = " ".join(chip(_severe(name, found), kinds[name]) for name, found in counts if found)
+    model = tr("without a model")
+    if report.model:
+        model = tr("{model}, {length:,} tokens", model=report.model, length=look.about.max_length)
+    splits = " · ".join(f"{number(rows)} {tr(name)}" for name, rows in report.splits.items() if name)
+    rows = trn("{count:,} row", "{count:,} rows", report.rows) + (f" ({splits})" if splits else "")
     problem = notice("warn", report.model_problem) if report.model_problem else ""
     return (
         f'<header class="pf-verdict"><h2 class="title">{text(verdict(report))}</h2><p class="quiet">{marks} '
-        f"{count(report.rows, 'row')}{f' ({splits})' if splits else ''} · {model} · {moment(look.about.at)}</p>"
-        f"</header>{problem}"
+        f"{text(rows)} · {text(model)} · {moment(look.about.at)}</p></header>{problem}"
     )
+
+
+def _severe(name: str, found: int) -> str:
+    """How many findings there are of a severity, in words."""
+    return {
+        "error": trn("{count:,} error", "{count:,} errors", found),
+        "warning": trn("{count:,} warning", "{count:,} warnings", found),
+        "note": trn("{count:,} note", "{count:,} notes", found),
+    }[name]
 
 
 def _changed(look: Look, since: Sequence[Repair]) -> str:
     assert look.about is not None
-    freeze = '<button type="button" class="find-do" data-act="freeze" data-key="freeze">Freeze a new snapshot</button>'
+    words = text(tr("Freeze a new snapshot"))
+    freeze = f'<button type="button" class="find-do" data-act="freeze" data-key="freeze">{words}</button>'
     if look.about.snapshot_id and since:
-        verb = "has" if len(since) == 1 else "have"
-        said = f"{count(len(since), 'step')} {verb} changed the project; this snapshot stays as it is."
-        return f'<div class="notice busy"><p>{said} {freeze}</p></div>'
+        said = trn(
+            "{count:,} step has changed the project; this snapshot stays as it is.",
+            "{count:,} steps have changed the project; this snapshot stays as it is.",
+            len(since),
+        )
+        return f'<div class="notice busy"><p>{text(said)} {freeze}</p></div>'
     if not look.about.snapshot_id and look.changed:
-        said = "The data has changed since this check: check again to see what is left."
-        return f'<div class="notice busy"><p>{said} {freeze if since else ""}</p></div>'
+        said = tr("The data has changed since this check: check again to see what is left.")
+        return f'<div class="notice busy"><p>{text(said)} {freeze if since else ""}</p></div>'
     return ""
 
 
@@ -178,7 +229,7 @@ def _finding(
     name = CHECKS.get(finding.check, finding.check)
     head = (
         f'<button type="button" class="pf-head" data-act="open" data-key="finding-{at}" aria-expanded='
-        f'"{"true" if opened else "false"}"><span class="pf-name"><b>{text(name)}</b> {chip(f"{finding.count:,}")}'
+        f'"{"true" if opened else "false"}"><span class="pf-name"><b>{text(tr(name))}</b> {chip(number(finding.count))}'
         f'</span><span class="line">{text(finding.text)}</span></button>'
     )
     body = ""
@@ -191,10 +242,7 @@ def _finding(
 
 
 def _done(steps: Sequence[Repair]) -> str:
-    return "".join(
-        f'<p class="pf-did">{DONE.get(step.kind, text(step.kind))} {count(step.rows, "row")}.{_undo(step)}</p>'
-        for step in steps
-    )
+    return "".join(f'<p class="pf-did">{text(tr("{done}.", done=_did(step)))}{_undo(step)}</p>' for step in steps)
 
 
 def _doings(finding: Finding, rows: RowsPage) -> str:
@@ -203,11 +251,11 @@ def _doings(finding: Finding, rows: RowsPage) -> str:
     if not offered or not rows.total:
         return ""
     buttons = "".join(
-        f'<button type="button" class="find-do {"first" if number == 0 else ""}" data-act="{kind}" '
-        f'data-key="do-{kind}" title="{_DOINGS[kind][1]}">{_DOINGS[kind][0]}</button>'
-        for number, kind in enumerate(offered)
+        f'<button type="button" class="find-do {"first" if at == 0 else ""}" data-act="{kind}" '
+        f'data-key="do-{kind}" title="{text(tr(_DOINGS[kind][1]))}">{text(tr(_DOINGS[kind][0]))}</button>'
+        for at, kind in enumerate(offered)
     )
-    every = f"All {count(rows.total, 'row')}" if rows.total > 1 else "This row"
+    every = text(tr("All {count:,} rows", count=rows.total) if rows.total > 1 else tr("This row"))
     return f'<div class="pf-acts"><output data-all="{every}">{every}</output>{buttons}</div>'
 
 
@@ -219,6 +267,10 @@ def _sees(report: Report, touched: Collection[str]) -> str:
     if not (lengths or shown):
         return ""
     gone = len(report.shown) - len(kept)
-    verb = "was" if gone == 1 else "were"
-    old = f"<p class='quiet'>{count(gone, 'row')} {verb} repaired since: check again to see them.</p>" if gone else ""
-    return f"<h3>What the model will see</h3>{lengths}{shown}{old}"
+    said = trn(
+        "{count:,} row was repaired since: check again to see them.",
+        "{count:,} rows were repaired since: check again to see them.",
+        gone,
+    )
+    old = f"<p class='quiet'>{text(said)}</p>" if gone else ""
+    return f"<h3>{text(tr('What the model will see'))}</h3>{lengths}{shown}{old}"

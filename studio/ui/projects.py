@@ -18,8 +18,9 @@ from studio.data.projects import TASKS, get_project, list_projects
 from studio.data.sample import create_sample_project
 from studio.errors import Conflict
 from studio.labeling.setup import WORDS, ProjectForm, archive, differences, make_project, save_project
+from studio.language import mark, tr, trn
 from studio.ui.components.html import cards as make_cards
-from studio.ui.components.html import chip, count, empty, notice, opened, text
+from studio.ui.components.html import chip, empty, notice, opened, text
 from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, REFRESH, Frame
 from studio.ui.labels import LabelParts, label_editor, label_updates, wire_labels
@@ -36,6 +37,9 @@ from studio.ui.who import current_user
 
 _TASK_CHOICES = [(words, key) for key, words in TASKS.items()]
 _FIRST_TASK = "instruction"
+_SAMPLE = mark("Created {project} with its pairs. Next: label a few, or freeze a snapshot in Datasets.")
+_ARCHIVED = mark("{project} is archived: nothing of it is deleted.")
+_BACK = mark("{project} is back.")
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def _wire_form(studio: Studio, frame: Frame, parts: _Parts) -> None:
     def on_create(kept: dict[str, ProjectForm], task: str, labels: str, archived: bool, *values: Any) -> list[Any]:
         wanted = labels.splitlines() if task in CLASSIFICATIONS else []
         made = make_project(studio.db, current_user(), task, form_of(values), wanted)
-        say(f"Created {made.name}. Next: import data in the Data tab.")
+        say(tr("Created {project}. Next: import data in the Data tab.", project=made.name))
         return [*both(made.id, archived), *form_updates(made, parts.names), without(kept, Origin())]
 
     @told
@@ -149,10 +153,7 @@ def _wire_form(studio: Studio, frame: Frame, parts: _Parts) -> None:
             saved = save_project(studio.db, current_user(), origin.project_id, form_of(values), origin.version)
         except Conflict as conflict:
             return [gr.skip(), gr.skip(), *_conflict_updates(parts, origin, conflict), gr.skip()]
-        moved = (
-            f" {count(saved.moved, 'example')} changed places for another number of annotators." if saved.moved else ""
-        )
-        say(f"Saved.{moved}")
+        say(_saved(saved.moved))
         return [*both(saved.project.id, archived), *form_updates(saved.project, parts.names), without(kept, origin)]
 
     @told
@@ -200,14 +201,14 @@ def _wire_cards(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> Non
     def on_sample(archived: bool, origin: Origin, kept: dict[str, ProjectForm], *values: Any) -> list[Any]:
         kept = keep(origin, kept, values)
         made = create_sample_project(studio.db)
-        say(f"Created {made.name} with its pairs. Next: label a few, or freeze a snapshot in Datasets.")
+        say(tr(_SAMPLE, project=made.name))
         return [*both(made.id, archived), *form_updates(made, parts.names), kept]
 
     @told
     def on_archive(origin: Origin, chosen: str | None, archived: bool) -> list[Any]:
         put_away = get_project(studio.db, origin.project_id).archived_at is None
         kept = archive(studio.db, current_user(), origin.project_id, put_away)
-        say(f"{kept.name} is {'archived: nothing of it is deleted' if kept.archived_at else 'back'}.")
+        say(tr(_ARCHIVED if kept.archived_at else _BACK, project=kept.name))
         shown = None if kept.archived_at else kept
         return [*both(chosen, archived), *form_updates(shown, parts.names), gr.skip()]
 
@@ -225,15 +226,26 @@ def _wire_cards(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> Non
     gr.on(changes, listed, [project, parts.archived], parts.cards, **REFRESH)
 
 
+def _saved(moved: int) -> str:
+    if not moved:
+        return tr("Saved.")
+    return trn(
+        "Saved. {count:,} example changed places for another number of annotators.",
+        "Saved. {count:,} examples changed places for another number of annotators.",
+        moved,
+    )
+
+
 def form_updates(project: Project | None, names: list[str], unsaved: ProjectForm | None = None) -> list[Any]:
     """Updates of `_Parts.form` for a project (None: a new one), with what was typed before in it and not saved."""
     stored = ProjectForm.of(project) if project else ProjectForm()
     origin = Origin(project.id, stored.version, stored) if project else Origin()
     form = unsaved or stored
-    note = notice("warn", "This is what you had typed and not saved.") if unsaved else ""
+    note = notice("warn", tr("This is what you had typed and not saved.")) if unsaved else ""
     task = gr.update(value=project.task if project else _FIRST_TASK, interactive=project is None)
     settings = to_updates(form, names, project.task if project else _FIRST_TASK)
-    put_away = gr.Button("Bring back" if project and project.archived_at else "Archive", visible=project is not None)
+    away = tr("Bring back") if project and project.archived_at else tr("Archive")
+    put_away = gr.Button(away, visible=project is not None)
     buttons = [gr.Button(visible=project is None), gr.Button(visible=project is not None)]
     return [
         *(origin.project_id, origin, _heading(project), note, task, gr.update(value="", visible=False)),
@@ -248,8 +260,8 @@ def _conflict_updates(parts: _Parts, origin: Origin, conflict: Conflict) -> list
     if not isinstance(newest, ProjectForm):
         raise conflict
     kept: dict[Any, Any] = {parts.origin: Origin(origin.project_id, newest.version, origin.form)}
-    details = [f"{WORDS[name]}: {getattr(newest, name)}" for name in differences(newest, origin.form)]
-    kept |= {parts.note: notice("warn", str(conflict), details), parts.stored: gr.Button(visible=True)}
+    details = [f"{tr(WORDS[name])}: {getattr(newest, name)}" for name in differences(newest, origin.form)]
+    kept |= {parts.note: notice("warn", tr(str(conflict)), details), parts.stored: gr.Button(visible=True)}
     return [kept.get(part, gr.skip()) for part in parts.form]
 
 
@@ -263,24 +275,26 @@ def cards_html(studio: Studio, chosen: str | None, archived: bool) -> str:
     found = list_projects(studio.db, archived)
     if not found:
         return empty(
-            "No project yet",
-            "Create one, or start with the sample: 205 support answers in one house style, ready to train on.",
+            tr("No project yet"),
+            tr("Create one, or start with the sample: 205 support answers in one house style, ready to train on."),
         )
     return f'<div class="list">{"".join(_card(studio, project, project.id == chosen) for project in found)}</div>'
 
 
 def _card(studio: Studio, project: Project, current: bool) -> str:
     counts = count_examples(studio.db, project.id)
-    state = chip("archived") if project.archived_at else chip("open", "busy") if current else ""
+    state = chip(tr("archived")) if project.archived_at else chip(tr("open"), "busy") if current else ""
+    pairs = trn("{count:,} labeled pair", "{count:,} labeled pairs", counts.labeled)
     return (
         f'<button type="button" class="item {"current" if current else ""}" data-id="{text(project.id)}">'
         f'<div class="head"><b>{text(project.name)}</b>{state}</div>'
-        f'<div class="line">{text(TASKS[project.task])} · {count(counts.labeled, "labeled pair")} · '
-        f"{counts.todo:,} to label</div></button>"
+        f'<div class="line">{text(tr(TASKS[project.task]))} · {pairs} · '
+        f"{tr('{count:,} to label', count=counts.todo)}</div></button>"
     )
 
 
 def _heading(project: Project | None) -> str:
     if project is None:
-        return "<h2 class='title'>New project</h2><p class='quiet'>A task, the people who label it, and its runs.</p>"
-    return f"<h2 class='title'>{text(project.name)}</h2><p class='quiet'>{text(TASKS[project.task])}</p>"
+        what = tr("A task, the people who label it, and its runs.")
+        return f"<h2 class='title'>{tr('New project')}</h2><p class='quiet'>{what}</p>"
+    return f"<h2 class='title'>{text(project.name)}</h2><p class='quiet'>{text(tr(TASKS[project.task]))}</p>"

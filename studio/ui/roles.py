@@ -16,7 +16,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from studio.errors import NotAllowed
-from studio.language import reading
+from studio.language import reading, tr
 from studio.people.accounts import Accounts
 from studio.people.roles import may
 from studio.ui.components.html import text
@@ -84,7 +84,7 @@ def gated(handler: Callable[..., Any], role: str, accounts: Accounts, loud: bool
         try:
             refuse(role, accounts)
         except NotAllowed as error:
-            raise gr.Error(text(str(error)), visible=loud, print_exception=False) from None
+            raise gr.Error(text(tr(str(error))), visible=loud, print_exception=False) from None
 
     if inspect.isasyncgenfunction(handler):
 
@@ -137,4 +137,4 @@ def refuse(role: str, accounts: Accounts) -> None:
         raise NotAllowed("You are not logged in: open the page and log in.")
     user = current_user()
     if not may(user, role):
-        raise NotAllowed(f"This needs the role {role}; yours is {user.role}.")
+        raise NotAllowed(tr("This needs the role {role}; yours is {yours}.", role=tr(role), yours=tr(user.role)))

@@ -15,6 +15,7 @@ from studio.jobs.endpoint import load_endpoint
 from studio.jobs.sources import choose_source, forget_endpoint, list_sources, name_endpoint, source_words
 from studio.labeling.ordering import Missing, vectors_of
 from studio.labeling.suggestions import SourceRate, rates
+from studio.language import mark, tr
 from studio.ui.components.html import bar, chip, empty, notice, table, text
 from studio.ui.components.rate_lines import rate_lines
 from studio.ui.errors import say, told
@@ -90,7 +91,7 @@ def _wire(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_choose(chosen: str | None, source: str) -> list[object]:
         choose_source(studio.db, studio.workspace, current_user(), _named(chosen), source or "")
         studio.suggester.poke(_named(chosen))
-        say("Saved: suggestions appear while somebody labels." if source else "Saved: no suggestions.")
+        say(tr("Saved: suggestions appear while somebody labels.") if source else tr("Saved: no suggestions."))
         return live_of(studio, chosen)
 
     @told
@@ -121,7 +122,7 @@ def _wire_endpoint(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> 
     @least("admin")
     def on_save(chosen: str | None, url: str, model: str, key: str) -> list[object]:
         name_endpoint(studio.db, studio.workspace, current_user(), url, model, key)
-        say("Saved: projects can choose it now.")
+        say(tr("Saved: projects can choose it now."))
         return [*endpoint_of(studio), sources_of(studio, chosen)]
 
     @told
@@ -143,21 +144,23 @@ def _wire_endpoint(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> 
 def sources_of(studio: Studio, project_id: str | None) -> gr.Dropdown:
     """The sources that the project's task allows, with the one it has chosen."""
     if not project_id:
-        return gr.Dropdown(choices=[("No suggestions", "")], value="", interactive=False)
+        return gr.Dropdown(choices=[(tr("No suggestions"), "")], value="", interactive=False)
     project = get_project(studio.db, project_id)
-    found = [(source.words, source.name) for source in list_sources(studio.db, studio.workspace, project)]
+    found = [(tr(source.words), source.name) for source in list_sources(studio.db, studio.workspace, project)]
     chosen = project.settings.suggest
     if chosen not in [name for _, name in found]:
-        found.append((f"{source_words(studio.db, project_id, chosen)} (not there any more)", chosen))
+        words = tr("{source} (not there any more)", source=tr(source_words(studio.db, project_id, chosen)))
+        found.append((words, chosen))
     return gr.Dropdown(choices=found, value=chosen, interactive=True)
 
 
 def live_of(studio: Studio, project_id: str | None) -> list[object]:
     """Values of `_Parts.live`."""
     if not project_id:
-        return [empty("No project chosen", "Choose one above, or create one."), *_buttons(False, False), ""]
+        nothing = empty(tr("No project chosen"), tr("Choose one above, or create one."))
+        return [nothing, *_buttons(False, False), ""]
     busy, found = studio.suggester.busy(project_id), rates(studio.db, project_id)
-    words = {source: source_words(studio.db, project_id, source) for source in {rate.source for rate in found}}
+    words = {source: tr(source_words(studio.db, project_id, source)) for source in {rate.source for rate in found}}
     return [state_html(studio, project_id), *_buttons(True, busy), rates_html(found, words)]
 
 
@@ -165,34 +168,36 @@ def endpoint_of(studio: Studio) -> list[object]:
     """Values of `_Parts.named`."""
     endpoint = load_endpoint(studio.workspace)
     if endpoint is None:
-        off = "<p class='quiet'>Off. Prompts of a project that chooses it are sent to this address.</p>"
-        return ["", "", "", off, gr.Button(visible=False)]
-    kept = chip("key kept", "good") if endpoint.key else chip("no key")
-    shown = f"<p class='quiet'>Named: <b>{text(endpoint.host)}</b> {kept} An empty key field keeps the key.</p>"
-    return [endpoint.url, endpoint.model, "", shown, gr.Button(visible=True)]
+        off = tr("Off. Prompts of a project that chooses it are sent to this address.")
+        return ["", "", "", f"<p class='quiet'>{off}</p>", gr.Button(visible=False)]
+    kept = chip(tr("key kept"), "good") if endpoint.key else chip(tr("no key"))
+    host = f"<b>{text(endpoint.host)}</b>"
+    shown = tr("Named: {host} {key} An empty key field keeps the key.", host=host, key=kept)
+    return [endpoint.url, endpoint.model, "", f"<p class='quiet'>{shown}</p>", gr.Button(visible=True)]
 
 
 def state_html(studio: Studio, project_id: str) -> str:
     """How far vectors are, and what the suggester does, in words."""
     status = studio.suggester.status(project_id)
     if status.fraction is not None:
-        return bar(status.fraction, status.words)
-    told_of = notice("warn" if status.problem else "busy", status.words) if status.words else ""
+        return bar(status.fraction, tr(status.words))
+    told_of = notice("warn" if status.problem else "busy", tr(status.words)) if status.words else ""
     return f"{_vectors_html(vectors_of(studio.db, project_id))}{told_of}"
 
 
 def rates_html(found: Sequence[SourceRate], words: dict[str, str]) -> str:
     """What annotators made of each source's suggestions: all days in a table, day by day in a plot."""
     if not found:
-        return "<p class='quiet'>Nobody has decided on a suggestion yet; then its rates stand here.</p>"
+        nothing = tr("Nobody has decided on a suggestion yet; then its rates stand here.")
+        return f"<p class='quiet'>{nothing}</p>"
     by_source: dict[str, list[SourceRate]] = defaultdict(list)
     for day in found:
         by_source[day.source].append(day)
     newest = sorted(by_source.items(), key=lambda item: item[1][-1].day, reverse=True)
-    head = ["Source", "Accepted as is", "Decided", "Edited", "Rejected", "Characters an edit"]
+    head = [tr("Source"), tr("Accepted as is"), tr("Decided"), tr("Edited"), tr("Rejected"), tr("Characters an edit")]
     body = table(head, [_row(words.get(source, source), days) for source, days in newest], range(1, 6))
     lines = [(words.get(source, source), [(day.day, day.rate) for day in days]) for source, days in newest]
-    return f"{body}{rate_lines(lines, 'Share of suggestions accepted as they were, by day')}"
+    return f"{body}{rate_lines(lines, tr('Share of suggestions accepted as they were, by day'))}"
 
 
 def _row(name: str, days: Sequence[SourceRate]) -> list[object]:
@@ -205,12 +210,14 @@ def _row(name: str, days: Sequence[SourceRate]) -> list[object]:
 
 def _vectors_html(missing: Missing) -> str:
     if not missing.examples:
-        return "<p class='quiet'>No examples yet: import some in the Data tab.</p>"
-    ordered = "in diverse order" if missing.ordered >= missing.todo else f"{missing.ordered:,} in diverse order"
-    return (
-        f"<p class='quiet'>Vectors of {missing.vectors:,} of {missing.examples:,} examples; "
-        f"{missing.todo:,} wait for a label, {ordered}.</p>"
-    )
+        return f"<p class='quiet'>{tr('No examples yet: import some in the Data tab.')}</p>"
+    if missing.ordered >= missing.todo:
+        words = mark("Vectors of {vectors:,} of {examples:,} examples; {todo:,} wait for a label, in diverse order.")
+    else:
+        words = mark(
+            "Vectors of {vectors:,} of {examples:,} examples; {todo:,} wait for a label, {ordered:,} in diverse order."
+        )
+    return f"<p class='quiet'>{tr(words, **vars(missing))}</p>"
 
 
 def _buttons(usable: bool, busy: bool) -> list[object]:

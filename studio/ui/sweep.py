@@ -14,12 +14,13 @@ from studio.errors import BadInput
 from studio.jobs.runs import get_run
 from studio.jobs.sweeping import resume_sweep_for, start_sweep_for, stop_sweep_for, use_best_for
 from studio.jobs.sweeps import Sweep, list_sweeps
+from studio.language import tr
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import opened
 from studio.ui.components.tables import sorted_table
 from studio.ui.errors import say, told
 from studio.ui.frame import POLL, QUICK, REFRESH, Frame
-from studio.ui.sweep_views import FIELD_NAMES, NOTHING, SUGGESTED, summary_html, sweeps_html, trials_html
+from studio.ui.sweep_views import FIELD_NAMES, SUGGESTED, nothing, summary_html, sweeps_html, trials_html
 from studio.ui.who import current_user
 
 _FIRST = ("learning_rate", "lora_rank", "")
@@ -81,7 +82,7 @@ def _layout() -> _Parts:
                 sweeps = make_cards()
             with gr.Column(scale=7, min_width=300):
                 sweep, seen, timer = gr.State(""), gr.State(()), gr.Timer(1.5, active=False)
-                summary = gr.HTML(NOTHING)
+                summary = gr.HTML(nothing())
                 with gr.Row():
                     stop = gr.Button("Stop sweep", visible=False, scale=0, min_width=120)
                     resume = gr.Button("Resume sweep", visible=False, scale=0, min_width=130)
@@ -128,7 +129,7 @@ def _wire_view(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> gr.e
     @told
     def on_stop(chosen: str | None, sweep: str) -> list[object]:
         stop_sweep_for(studio.db, studio.workspace, current_user(), sweep)
-        say("Stopping: the trial at work writes a checkpoint.")
+        say(tr("Stopping: the trial at work writes a checkpoint."))
         return _shown(studio, chosen, sweep, ())
 
     @told
@@ -139,7 +140,7 @@ def _wire_view(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> gr.e
     @told
     def on_use(chosen: str | None, sweep: str) -> list[object]:
         run = use_best_for(studio.db, studio.workspace, current_user(), sweep)
-        say(f"Run {run.number} has started with the settings of the best trial.")
+        say(tr("Run {number} has started with the settings of the best trial.", number=run.number))
         return _shown(studio, chosen, sweep, ())
 
     def on_open(chosen: str | None, event: gr.EventData) -> list[object]:
@@ -186,7 +187,7 @@ def _shown(studio: Studio, project_id: str | None, sweep_id: str, seen: Sequence
         sweep.id if sweep else "",
         now_seen,
         gr.Timer(active=any(one.active for one in sweeps)),
-        summary_html(sweep) if sweep else NOTHING,
+        summary_html(sweep) if sweep else nothing(),
         gr.Button(visible=bool(sweep and sweep.active)),
         gr.Button(visible=bool(sweep and sweep.resumable)),
         gr.Button(visible=bool(best and sweep and not sweep.active)),

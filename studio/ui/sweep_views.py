@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from studio.contract.sweep import Choices, Range, Trial, Value
+from studio.jobs.sayings import retold
 from studio.jobs.sweeps import Sweep
-from studio.ui.components.html import bar, chip, count, duration, empty, moment, notice, text
+from studio.language import mark, tr, trn
+from studio.ui.components.html import bar, chip, duration, empty, moment, notice, text
 from studio.ui.components.parallel import Axis, Line, parallel
 from studio.ui.components.tables import Cell, sortable
 
 FIELD_NAMES = {
-    "learning_rate": "Learning rate",
-    "lora_rank": "LoRA rank",
-    "batch_size": "Batch size (rows)",
-    "epochs": "Epochs",
-    "max_steps": "Max steps",
-    "method": "Method",
-    "lora_alpha": "LoRA alpha",
-    "lora_dropout": "LoRA dropout",
-    "target_modules": "Target modules",
-    "lora_plus_ratio": "LoRA+ ratio",
-    "prompt_tokens": "Prompt tokens",
-    "gradient_accumulation": "Gradient accumulation",
-    "warmup_ratio": "Warm-up (share)",
-    "schedule": "Schedule",
-    "weight_decay": "Weight decay",
-    "max_grad_norm": "Gradient clipping",
-    "neftune": "NEFTune noise",
-    "label_smoothing": "Label smoothing",
-    "seed": "Seed",
+    "learning_rate": mark("Learning rate"),
+    "lora_rank": mark("LoRA rank"),
+    "batch_size": mark("Batch size (rows)"),
+    "epochs": mark("Epochs"),
+    "max_steps": mark("Max steps"),
+    "method": mark("Method"),
+    "lora_alpha": mark("LoRA alpha"),
+    "lora_dropout": mark("LoRA dropout"),
+    "target_modules": mark("Target modules"),
+    "lora_plus_ratio": mark("LoRA+ ratio"),
+    "prompt_tokens": mark("Prompt tokens"),
+    "gradient_accumulation": mark("Gradient accumulation"),
+    "warmup_ratio": mark("Warm-up (share)"),
+    "schedule": mark("Schedule"),
+    "weight_decay": mark("Weight decay"),
+    "max_grad_norm": mark("Gradient clipping"),
+    "neftune": mark("NEFTune noise"),
+    "label_smoothing": mark("Label smoothing"),
+    "seed": mark("Seed"),
 }
 
 SUGGESTED = {
@@ -56,24 +58,31 @@ SUGGESTED = {
 """Values that are worth a try, for each field that can be."""
 
 _STATE_KINDS = {"done": "good", "failed": "bad", "stopped": "warn", "pruned": "warn"}
-_LOSS = "Validation loss"
-NOTHING = empty("No sweep yet", "Choose what to try and start. Each trial is a run; the lowest validation loss wins.")
+_LOSS = mark("Validation loss")
+
+
+def nothing() -> str:
+    """What is shown before the first sweep."""
+    advice = tr("Choose what to try and start. Each trial is a run; the lowest validation loss wins.")
+    return empty(tr("No sweep yet"), advice)
 
 
 def summary_html(sweep: Sweep) -> str:
     """State, progress and the best so far."""
-    tried = ", ".join(FIELD_NAMES.get(name, name) for name in sweep.spec.over)
+    tried = ", ".join(_named(name) for name in sweep.spec.over)
+    state = chip(tr(sweep.state), _STATE_KINDS.get(sweep.state, "busy"))
+    snapshot = tr("snapshot {snapshot}", snapshot=sweep.about.snapshot_id[:8])
     head = (
-        f"<h2 class='title'>Sweep {sweep.number} {chip(sweep.state, _STATE_KINDS.get(sweep.state, 'busy'))}</h2>"
-        f"<p class='quiet'>{text(tried)} · {text(sweep.about.base_model)} · snapshot "
-        f"{text(sweep.about.snapshot_id[:8])} · started {moment(sweep.started_at)}</p>"
+        f"<h2 class='title'>{text(tr('Sweep {number}', number=sweep.number))} {state}</h2>"
+        f"<p class='quiet'>{text(tried)} · {text(sweep.about.base_model)} · {text(snapshot)} · "
+        f"{tr('started {when}', when=moment(sweep.started_at))}</p>"
     )
     progress = ""
     if sweep.active:
-        left = f" · at most {duration(sweep.seconds_left)} left" if sweep.seconds_left else ""
-        progress = bar(_fraction(sweep), f"{_doing(sweep)}{left}")
+        left = [tr("at most {time} left", time=duration(sweep.seconds_left))] if sweep.seconds_left else []
+        progress = bar(_fraction(sweep), " · ".join([_doing(sweep), *left]))
     ended = sweep.message and not sweep.active
-    told = notice("bad" if sweep.state == "failed" else "warn", sweep.message) if ended else ""
+    told = notice("bad" if sweep.state == "failed" else "warn", retold(sweep.message)) if ended else ""
     return f"{head}{progress}{told}{_facts(sweep)}"
 
 
@@ -93,14 +102,14 @@ def picture(sweep: Sweep) -> str:
         for trial in sweep.report.trials
         if trial.loss is not None and trial.state in ("done", "pruned")
     ]
-    drawn = parallel(axes, lines, _LOSS)
+    drawn = parallel(axes, lines, tr(_LOSS))
     if not drawn:
         return ""
-    pruned = " Dashed: ended early." if any(line.kind == "pruned" for line in lines) else ""
-    return (
-        "<h3 class='sweep-head'>Trials from setting to loss</h3>"
-        f"{drawn}<p class='quiet'>A line a trial; the strong one is the best.{pruned}</p>"
-    )
+    key = tr("A line a trial; the strong one is the best.")
+    if any(line.kind == "pruned" for line in lines):
+        key = tr("A line a trial; the strong one is the best. Dashed: ended early.")
+    title = tr("Trials from setting to loss")
+    return f"<h3 class='sweep-head'>{text(title)}</h3>{drawn}<p class='quiet'>{text(key)}</p>"
 
 
 def importances_html(sweep: Sweep) -> str:
@@ -109,30 +118,33 @@ def importances_html(sweep: Sweep) -> str:
         return ""
     done = sum(trial.state == "done" for trial in sweep.report.trials)
     rows = "".join(
-        f"<div><dt>{text(FIELD_NAMES.get(name, name))}</dt>"
+        f"<div><dt>{text(_named(name))}</dt>"
         f'<dd><i style="width:{100 * share:.0f}%"></i><span>{100 * share:.0f} %</span></dd></div>'
         for name, share in sorted(sweep.report.importances.items(), key=lambda pair: -pair[1])
     )
-    few = " With so few it is a hint, no more." if done < 10 else ""
+    said = trn(
+        "Share of the losses' spread that each setting explains, over {count:,} finished trial.",
+        "Share of the losses' spread that each setting explains, over {count:,} finished trials.",
+        done,
+    )
+    few = f" {tr('With so few it is a hint, no more.')}" if done < 10 else ""
     return (
-        "<h3 class='sweep-head'>What matters</h3>"
-        f"<dl class='shares'>{rows}</dl>"
-        f"<p class='quiet'>Share of the losses' spread that each setting explains, over "
-        f"{count(done, 'finished trial')}.{few}</p>"
+        f"<h3 class='sweep-head'>{text(tr('What matters'))}</h3>"
+        f"<dl class='shares'>{rows}</dl><p class='quiet'>{said}{few}</p>"
     )
 
 
 def table_html(sweep: Sweep) -> str:
     """All trials, sortable; the best one is marked."""
     fields = list(sweep.spec.over)
-    heads = ("Trial", "State", *(FIELD_NAMES.get(name, name) for name in fields), _LOSS, "Steps", "Time")
+    heads = (tr("Trial"), tr("State"), *(_named(name) for name in fields), tr(_LOSS), tr("Steps"), tr("Time"))
     rows = [_row(sweep, trial, fields) for trial in sweep.report.trials]
     numeric = (0, *range(2, len(heads)))
     pruned = any(trial.state == "pruned" for trial in sweep.report.trials)
-    note = "Pruned: ended early, as its loss was above the median of the finished trials." if pruned else ""
+    note = tr("Pruned: ended early, as its loss was above the median of the finished trials.") if pruned else ""
     return (
-        f"<h3 class='sweep-head'>Trials</h3>{sortable('Trials of the sweep', heads, rows, numeric)}"
-        f"<p class='quiet'>{note}</p>"
+        f"<h3 class='sweep-head'>{text(tr('Trials'))}</h3>{sortable(tr('Trials of the sweep'), heads, rows, numeric)}"
+        f"<p class='quiet'>{text(note)}</p>"
     )
 
 
@@ -142,8 +154,9 @@ def sweeps_html(sweeps: Sequence[Sweep], current: str) -> str:
         return ""
     items = (
         f'<button type="button" class="item {"current" if sweep.id == current else ""}" data-id="{text(sweep.id)}">'
-        f'<div class="head"><b>Sweep {sweep.number}</b><span class="line">{moment(sweep.started_at)}</span>'
-        f"{chip(sweep.state, _STATE_KINDS.get(sweep.state, 'busy'))}</div>"
+        f'<div class="head"><b>{text(tr("Sweep {number}", number=sweep.number))}</b>'
+        f'<span class="line">{moment(sweep.started_at)}</span>'
+        f"{chip(tr(sweep.state), _STATE_KINDS.get(sweep.state, 'busy'))}</div>"
         f'<div class="line">{text(_one_line(sweep))}</div></button>'
         for sweep in sweeps
     )
@@ -153,6 +166,15 @@ def sweeps_html(sweeps: Sequence[Sweep], current: str) -> str:
 def shown(value: Value) -> str:
     """A value as people write it."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _named(field: str) -> str:
+    return tr(FIELD_NAMES.get(field, field))
+
+
+def _tried(values: Mapping[str, Value]) -> str:
+    """What a trial tries, in a line."""
+    return ", ".join(f"{_named(name)} {shown(value)}" for name, value in values.items())
 
 
 def _fraction(sweep: Sweep) -> float:
@@ -165,31 +187,34 @@ def _doing(sweep: Sweep) -> str:
     """The trial at work and how far it is, else what the sweep says of itself."""
     at_work = next((trial for trial in sweep.report.trials if trial.state == "running"), None)
     if at_work is None or sweep.state != "training":
-        return sweep.message
-    values = ", ".join(f"{FIELD_NAMES.get(name, name)} {shown(value)}" for name, value in at_work.values.items())
-    step = f" · step {at_work.step} of {at_work.steps}" if at_work.steps else ""
-    return f"Trial {at_work.number + 1} of {sweep.wanted}: {values}{step}"
+        return retold(sweep.message)
+    figures = {"number": at_work.number + 1, "total": sweep.wanted, "values": _tried(at_work.values)}
+    doing = tr("Trial {number} of {total}: {values}", **figures)
+    step = tr("step {step} of {steps}", step=at_work.step, steps=at_work.steps)
+    return f"{doing} · {step}" if at_work.steps else doing
 
 
 def _facts(sweep: Sweep) -> str:
     report, best = sweep.report, sweep.report.best_trial
-    facts = {"Trials": f"{report.ended} / {sweep.wanted}"}
+    facts = {tr("Trials"): f"{report.ended} / {sweep.wanted}"}
     if early := sum(trial.state == "pruned" for trial in report.trials):
-        facts["Ended early"] = str(early)
+        facts[tr("Ended early")] = str(early)
     if best and best.loss is not None:
-        before = f"{best.before:.3f} → " if best.before is not None else ""
-        facts["Best validation loss"] = f"{before}{best.loss:.3f}"
-        facts |= {FIELD_NAMES.get(name, name): shown(value) for name, value in best.values.items()}
+        facts[tr("Best validation loss")] = tr("{figure:.3f}", figure=best.loss)
+        if best.before is not None:
+            losses = tr("{base:.3f} → {tuned:.3f}", base=best.before, tuned=best.loss)
+            facts[tr("Best validation loss")] = losses
+        facts |= {_named(name): shown(value) for name, value in best.values.items()}
     rows = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts.items())
     return f'<dl class="facts">{rows}</dl>'
 
 
 def _row(sweep: Sweep, trial: Trial, fields: Sequence[str]) -> list[Cell]:
-    best = chip("best", "good") if trial.number == sweep.report.best else ""
-    why = f"<br><small>{text(trial.reason)}</small>" if trial.state == "failed" else ""
+    best = chip(tr("best"), "good") if trial.number == sweep.report.best else ""
+    why = f"<br><small>{text(retold(trial.reason))}</small>" if trial.state == "failed" else ""
     word = "stopped" if trial.state == "running" and not sweep.active else trial.state
-    state = f"{chip(word, _STATE_KINDS.get(word, 'busy'))} {best}{why}"
-    loss = Cell("–" if trial.loss is None else f"{trial.loss:.4f}", "" if trial.loss is None else trial.loss)
+    state = f"{chip(tr(word), _STATE_KINDS.get(word, 'busy'))} {best}{why}"
+    loss = Cell("–") if trial.loss is None else Cell(tr("{figure:.4f}", figure=trial.loss), trial.loss)
     steps = f"{trial.step} / {trial.steps}" if trial.steps else "–"
     return [
         Cell(str(trial.number + 1), trial.number),
@@ -206,7 +231,7 @@ def _key(value: Value) -> float | str:
 
 
 def _axis(name: str, tried: Choices | Range) -> Axis:
-    label = FIELD_NAMES.get(name, name)
+    label = _named(name)
     if isinstance(tried, Range):
         return Axis(label, None, tried.low, tried.high, tried.log)
     numbers = all(not isinstance(value, str) for value in tried.choices)
@@ -218,18 +243,20 @@ def _kind(sweep: Sweep, trial: Trial) -> str:
 
 
 def _name(trial: Trial) -> str:
-    return f"Trial {trial.number + 1}"
+    return tr("Trial {number}", number=trial.number + 1)
 
 
 def _words(trial: Trial) -> str:
-    values = ", ".join(f"{FIELD_NAMES.get(name, name)} {shown(value)}" for name, value in trial.values.items())
-    early = ", ended early" if trial.state == "pruned" else ""
-    return f"{_name(trial)}: {values}, loss {trial.loss:.3f}{early}" if trial.loss is not None else _name(trial)
+    if trial.loss is None:
+        return _name(trial)
+    figures = {"number": trial.number + 1, "values": _tried(trial.values), "loss": trial.loss}
+    if trial.state == "pruned":
+        return tr("Trial {number}: {values}, loss {loss:.3f}, ended early", **figures)
+    return tr("Trial {number}: {values}, loss {loss:.3f}", **figures)
 
 
 def _one_line(sweep: Sweep) -> str:
     best = sweep.report.best_trial
     if best is None or best.loss is None:
-        return f"{sweep.report.ended} of {count(sweep.wanted, 'trial')}"
-    values = ", ".join(f"{FIELD_NAMES.get(name, name)} {shown(value)}" for name, value in best.values.items())
-    return f"best loss {best.loss:.3f} with {values}"
+        return trn("{ended} of {count:,} trial", "{ended} of {count:,} trials", sweep.wanted, ended=sweep.report.ended)
+    return tr("best loss {loss:.3f} with {values}", loss=best.loss, values=_tried(best.values))

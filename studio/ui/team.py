@@ -15,7 +15,8 @@ from studio.jobs.embedding import embed_project
 from studio.labeling.agreement import agreement
 from studio.labeling.dashboard import dashboard
 from studio.labeling.label_quality import QualityReport, embedded, find_suspects, look_again
-from studio.ui.components.html import count, empty, notice
+from studio.language import mark, tr, trn
+from studio.ui.components.html import empty, notice
 from studio.ui.components.tables import chosen_ids, chosen_table, sorted_table
 from studio.ui.errors import say, told
 from studio.ui.frame import QUICK, REFRESH, Frame
@@ -25,8 +26,6 @@ from studio.ui.work import Work
 
 _Work = Work["QualityReport | str"]
 _BY_LABEL = ("classification", "multi-label", "rating", "preference")
-_NO_PROJECT = empty("No project chosen", "Choose one above, or create one in the Projects tab.")
-_COUNTING = '<p class="quiet" role="status">Counting how far annotators agree…</p>'
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ def _layout() -> _Parts:
 
 def _wire_figures(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_show(chosen: str | None) -> list[object]:
-        return [figures_of(studio, chosen), _COUNTING if chosen else ""]
+        counting = f'<p class="quiet" role="status">{tr("Counting how far annotators agree…")}</p>'
+        return [figures_of(studio, chosen), counting if chosen else ""]
 
     @told
     def on_count(chosen: str | None) -> list[object]:
@@ -102,8 +102,13 @@ def _wire_quality(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> N
     @told
     def on_again(chosen: str | None, event: gr.EventData) -> list[object]:
         number = look_again(studio.db, current_user(), _named(chosen), chosen_ids(event))
-        say(f"{count(number, 'example')} put back into the queue.")
-        return [notice("good", f"{count(number, 'example')} put back: find again when they are answered."), ""]
+        say(trn("{count:,} example put back into the queue.", "{count:,} examples put back into the queue.", number))
+        put_back = trn(
+            "{count:,} example put back: find again when they are answered.",
+            "{count:,} examples put back: find again when they are answered.",
+            number,
+        )
+        return [notice("good", put_back), ""]
 
     shown = [parts.quality, parts.embed, parts.find, parts.account, parts.suspects]
     gr.on(frame.looks_at(tab), on_show, [frame.project, parts.work], shown, **REFRESH)
@@ -119,7 +124,7 @@ def _account(result: QualityReport | str) -> str:
 
 
 def _started(run: Callable[[_Work], QualityReport | str]) -> _Work:
-    return Work(run, "This failed and nothing was changed")
+    return Work(run, mark("This failed and nothing was changed"))
 
 
 def _follow(studio: Studio, chosen: str | None, work: _Work) -> Iterator[list[object]]:
@@ -138,24 +143,28 @@ def _follow(studio: Studio, chosen: str | None, work: _Work) -> Iterator[list[ob
 
 def _embed(studio: Studio, chosen: str | None, work: _Work) -> str:
     def progress(done: int, of: int) -> None:
-        work.note(done / max(1, of), f"Embedding: {done:,} of {of:,} examples")
+        work.note(done / max(1, of), tr("Embedding: {done:,} of {all:,} examples", done=done, all=of))
 
-    work.note(0.0, "Embedding: starting the encoder")
+    work.note(0.0, tr("Embedding: starting the encoder"))
     added = embed_project(studio.db, studio.workspace, _named(chosen), progress, work.cancelled)
-    return f"{count(added, 'example')} embedded."
+    return trn("{count:,} example embedded.", "{count:,} examples embedded.", added)
+
+
+def _no_project() -> str:
+    return empty(tr("No project chosen"), tr("Choose one above, or create one in the Projects tab."))
 
 
 def figures_of(studio: Studio, project_id: str | None) -> str:
     """Annotators' figures without agreement, which takes longer."""
     if not project_id:
-        return _NO_PROJECT
+        return _no_project()
     return dashboard_html(dashboard(studio.db, project_id), _is_text(studio, project_id))
 
 
 def counted(studio: Studio, project_id: str | None) -> list[object]:
     """Annotators' figures and agreement."""
     if not project_id:
-        return [_NO_PROJECT, ""]
+        return [_no_project(), ""]
     found = agreement(studio.db, project_id)
     people = dashboard_html(dashboard(studio.db, project_id, found), _is_text(studio, project_id))
     return [people, agreement_html(found)]
@@ -171,11 +180,15 @@ def quality_of(studio: Studio, project_id: str | None, work: _Work | None) -> li
     missing = labeled - vectors
     said = ""
     if not labeled:
-        said = empty("Nothing is labeled yet", "Label or import examples first.")
+        said = empty(tr("Nothing is labeled yet"), tr("Label or import examples first."))
     elif missing:
-        said = notice(
-            "", f"{count(missing, 'labeled example')} of {labeled:,} have no vector yet: embed the examples first."
+        words = trn(
+            "{count:,} labeled example of {labeled:,} have no vector yet: embed the examples first.",
+            "{count:,} labeled examples of {labeled:,} have no vector yet: embed the examples first.",
+            missing,
+            labeled=labeled,
         )
+        said = notice("", words)
     return [gr.Column(visible=True), *_buttons(studio, project_id), said, ""]
 
 

@@ -13,6 +13,7 @@ import gradio as gr
 from studio.contract.colours import DARK, LIGHT, rule
 from studio.ui.guide import guide_head
 from studio.ui.sidebar import sidebar_head
+from studio.ui.translated import words_head
 
 _FOLDER = Path(__file__).parent
 _SYSTEM = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -126,7 +127,5 @@ _TIMES = """<script>
 })();
 </script>"""
 
-_WORDS = '<script src="/api/look/words.js"></script>'
-
-HEAD = _WORDS + _TIMES + sidebar_head() + guide_head()
+HEAD = words_head() + _TIMES + sidebar_head() + guide_head()
 """What the page's head has besides Gradio's own."""

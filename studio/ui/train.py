@@ -15,6 +15,7 @@ from studio.data.sample import QUICK_RUN
 from studio.errors import BadInput
 from studio.jobs.on_behalf import resume_run_for, start_run_for, stop_run_for
 from studio.jobs.runs import get_run, list_runs
+from studio.language import tr
 from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import empty, opened
 from studio.ui.components.tables import sorted_table
@@ -186,7 +187,7 @@ def _wire_run(
     def on_stop(chosen: str | None, run: str) -> list[object]:
         stop_run_for(studio.db, studio.workspace, current_user(), run)
         waited = get_run(studio.db, run).state == "stopped"
-        say("It waits no more." if waited else "Stopping: a checkpoint is written at the next step.")
+        say(tr("It waits no more.") if waited else tr("Stopping: a checkpoint is written at the next step."))
         return _shown(studio, chosen, run, ())
 
     @told

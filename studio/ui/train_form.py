@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from storage.records import Run, Snapshot
 from studio.context import Studio
 from studio.contract.methods import METHODS
 from studio.contract.spec import BASE_ENCODER, STARTER
@@ -18,15 +19,16 @@ from studio.errors import StudioError
 from studio.jobs.plan import Plan, plan_run
 from studio.jobs.preflighting import Target, look_at
 from studio.jobs.runs import get_run, list_runs
-from studio.ui.components.html import empty, notice
+from studio.language import mark, tr
+from studio.ui.components.html import empty, notice, text
 from studio.ui.preflight_views import brief
 from studio.ui.train_plan import placeholder, plan_html, why_html
 from studio.ui.train_queue import costs_of_plan
 from studio.ui.train_settings import CHOSEN, given, placeholders
 
 BASES = [("SmolLM2-135M-Instruct (starter)", STARTER), ("all-MiniLM-L6-v2 (starter-encoder)", BASE_ENCODER)]
-AUTO_METHOD = ("As suggested", "")
-FRESH = ("The base model", "")
+AUTO_METHOD = (mark("As suggested"), "")
+FRESH = (mark("The base model"), "")
 OBJECTIVES = [("DPO", "dpo"), ("IPO", "ipo"), ("KTO", "kto")]
 """What a run on preferences may do; others learn the answers."""
 
@@ -34,9 +36,7 @@ OBJECTIVES = [("DPO", "dpo"), ("IPO", "ipo"), ("KTO", "kto")]
 def snapshot_menu(studio: Studio, project_id: str | None, current: str | None) -> gr.Dropdown:
     """The project's snapshots, newest first and chosen, unless another of them already is."""
     found = list_snapshots(studio.db, project_id) if project_id else []
-    choices = [
-        (f"v{s.version} · {s.train_rows} / {s.validation_rows} / {s.test_rows} rows · {s.id[:8]}", s.id) for s in found
-    ]
+    choices = [(f"v{one.version} · {_rows(one)} · {one.id[:8]}", one.id) for one in found]
     ids = [item.id for item in found]
     return gr.Dropdown(choices=choices, value=current if current in ids else (ids[0] if ids else None))
 
@@ -46,13 +46,14 @@ def findings_of(studio: Studio, project_id: str | None, snapshot: str | None) ->
     if not project_id or not snapshot:
         return ""
     report = look_at(None, studio.workspace, Target(project_id, snapshot)).report
-    return brief(report) if report else "<p class='quiet'>Not checked yet: see the Preflight tab before you train.</p>"
+    nothing = tr("Not checked yet: see the Preflight tab before you train.")
+    return brief(report) if report else f"<p class='quiet'>{text(nothing)}</p>"
 
 
 def start_menu(studio: Studio, project_id: str | None, current: str | None) -> gr.Dropdown:
     """What a run may begin with: the base model, or what a finished run of this project has learnt."""
     done = [run for run in list_runs(studio.db, project_id) if run.state == "done"] if project_id else []
-    choices = [FRESH, *((f"Run {run.number} ({_learnt(run.spec)} on {run.base_model})", run.id) for run in done)]
+    choices = [(tr(FRESH[0]), FRESH[1]), *((_learnt(run), run.id) for run in done)]
     ids = [choice[1] for choice in choices]
     return gr.Dropdown(choices=choices, value=current if current in ids else "", visible=bool(done))
 
@@ -100,15 +101,15 @@ def planned(studio: Studio, project_id: str | None, values: Sequence[Any]) -> li
     """The plan of the run that a click would start, and the controls as they go with it: values of `_Parts.planned`."""
     want = Wanted.of(values)
     if not project_id:
-        return _unplanned(empty("No project chosen", "Choose one above, or create one in the Projects tab."))
+        advice = tr("Choose one above, or create one in the Projects tab.")
+        return _unplanned(empty(tr("No project chosen"), advice))
     if not want.snapshot:
-        return _unplanned(
-            empty("No snapshot yet", "Freeze one in the Datasets tab: training needs data that stays as it is.")
-        )
+        advice = tr("Freeze one in the Datasets tab: training needs data that stays as it is.")
+        return _unplanned(empty(tr("No snapshot yet"), advice))
     try:
         plan = _plan(studio, project_id, want)
     except StudioError as error:
-        return _unplanned(notice("bad", str(error)))
+        return _unplanned(notice("bad", tr(str(error))))
     return [
         plan_html(plan, costs_of_plan(studio, plan)),
         why_html(plan),
@@ -131,7 +132,7 @@ def _plan(studio: Studio, project_id: str, want: Wanted) -> Plan:
 def _methods(plan: Plan, current: str | None) -> gr.Dropdown:
     """The methods that this model and machine can take."""
     names: list[str] = [*plan.methods]
-    choices = [AUTO_METHOD, *((METHODS[name].title, name) for name in plan.methods)]
+    choices = [(tr(AUTO_METHOD[0]), AUTO_METHOD[1]), *((tr(METHODS[name].title), name) for name in plan.methods)]
     return gr.Dropdown(choices=choices, value=current if current in names else "")
 
 
@@ -142,6 +143,12 @@ def _objective(plan: Plan, current: str | None) -> gr.Dropdown:
     return gr.Dropdown(visible=plan.preferences, value=value)
 
 
-def _learnt(spec: Any) -> str:
-    method = spec.get("method", "lora")
-    return METHODS[method].title if method in METHODS else str(method)
+def _rows(snapshot: Snapshot) -> str:
+    parts = {"train": snapshot.train_rows, "validation": snapshot.validation_rows, "test": snapshot.test_rows}
+    return tr("{train} / {validation} / {test} rows", **parts)
+
+
+def _learnt(run: Run) -> str:
+    method: Any = run.spec.get("method", "lora")
+    title = tr(METHODS[method].title) if method in METHODS else str(method)
+    return tr("Run {number} ({method} on {model})", number=run.number, method=title, model=run.base_model)

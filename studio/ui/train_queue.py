@@ -29,6 +29,8 @@ from studio.jobs.accounting import (
 from studio.jobs.naming import called
 from studio.jobs.plan import Plan
 from studio.jobs.runs import list_runs, sync_runs
+from studio.jobs.sayings import retold
+from studio.language import mark, tr
 from studio.ui.components.queue_list import acted, queue_list
 from studio.ui.errors import say, told
 from studio.ui.frame import POLL, QUICK, REFRESH, Frame
@@ -45,12 +47,12 @@ _ACTS = {
 }
 _OFTEN, _NOW_AND_THEN = 3.0, 15.0
 _SAID = {
-    "up": "Moved up.",
-    "pause": "Paused; what is at work writes a checkpoint first, then the device is free.",
-    "resume": "It waits for its turn.",
-    "cancel": "Taken out of the queue.",
-    "raise": "A higher priority: it starts before all that have a lower one.",
-    "lower": "A lower priority: it starts after all that have a higher one.",
+    "up": mark("Moved up."),
+    "pause": mark("Paused; what is at work writes a checkpoint first, then the device is free."),
+    "resume": mark("It waits for its turn."),
+    "cancel": mark("Taken out of the queue."),
+    "raise": mark("A higher priority: it starts before all that have a lower one."),
+    "lower": mark("A lower priority: it starts after all that have a higher one."),
 }
 
 
@@ -89,13 +91,13 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab, after: Sequence[gr.events.D
             raise BadInput("That cannot be done with what is in the queue.")
         _ACTS[act](studio.db, studio.workspace, current_user(), job_id)
         sync_runs(studio.db, studio.workspace)
-        say(_SAID[act])
+        say(tr(_SAID[act]))
         return shown(studio, project_id)
 
     @told
     def on_save(project_id: str | None, kind: str, price: float | None, slots: float | None) -> list[object]:
         set_compute(studio.db, current_user(), {kind: float(price or 0)}, {kind: int(slots or 1)})
-        say("Kept: it counts from the next start on.")
+        say(tr("Kept: it counts from the next start on."))
         return shown(studio, project_id)
 
     @told
@@ -103,7 +105,7 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab, after: Sequence[gr.events.D
         if hours is None:
             raise BadInput("Say how many device-hours, or -1 for no limit.")
         set_quota(studio.db, current_user(), user, hours if hours >= 0 else None)
-        say("Kept." if hours >= 0 else "The limit is lifted.")
+        say(tr("Kept.") if hours >= 0 else tr("The limit is lifted."))
         return shown(studio, project_id)
 
     def on_kind(kind: str) -> list[object]:
@@ -170,12 +172,15 @@ def cost_of_run(studio: Studio, run_id: str) -> dict[str, str]:
     if found is None or not found.hours:
         return {}
     compute = compute_settings(studio.db)
-    said = {"Device-hours": f"{found.hours:.3f}"}
-    said |= {"Energy": f"{found.watt_hours:,.1f} Wh"} if found.watt_hours is not None else {}
-    return said | ({"Cost": f"{found.cost:.2f} {compute.currency}"} if found.cost else {})
+    said = {tr("Device-hours"): tr("{figure:.3f}", figure=found.hours)}
+    if found.watt_hours is not None:
+        said[tr("Energy")] = tr("{energy:,.1f} Wh", energy=found.watt_hours)
+    if found.cost:
+        said[tr("Cost")] = tr("{cost:.2f} {currency}", cost=found.cost, currency=compute.currency)
+    return said
 
 
 def _named(studio: Studio, project_id: str | None, found: Costs) -> list[tuple[str, Cost]]:
-    numbers = {run.id: f"Run {run.number}" for run in list_runs(studio.db, project_id)}
+    numbers = {run.id: tr("Run {number}", number=run.number) for run in list_runs(studio.db, project_id)}
     newest = found.jobs[:MOST_JOBS]
-    return [(numbers.get(one.name) or called(studio.db, studio.workspace, one.name), one) for one in newest]
+    return [(numbers.get(one.name) or retold(called(studio.db, studio.workspace, one.name)), one) for one in newest]

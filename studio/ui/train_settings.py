@@ -8,6 +8,7 @@ from typing import Any, get_args
 import gradio as gr
 
 from studio.contract.spec import TrainSpec
+from studio.language import tr
 
 _FIELDS = TrainSpec.model_fields
 
@@ -101,7 +102,7 @@ def given(values: Sequence[Any]) -> dict[str, object]:
 
 def placeholders(shown: dict[str, str]) -> list[Any]:
     """Updates of the CHOSEN controls: what stands in them while they are empty."""
-    return [gr.update(placeholder=shown.get(name, "chosen for you")) for name in CHOSEN]
+    return [gr.update(placeholder=shown.get(name, tr("chosen for you"))) for name in CHOSEN]
 
 
 def _initial(name: str) -> object:

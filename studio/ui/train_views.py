@@ -11,6 +11,8 @@ from studio.context import Studio
 from studio.contract.events import ACTIVE_STATES
 from studio.data.slices import LEAST_ROWS, Slice, slices_of
 from studio.jobs.runs import list_events, run_log
+from studio.jobs.sayings import retold
+from studio.language import mark, tr
 from studio.ui.components.curve import curve
 from studio.ui.components.html import bar, chip, duration, empty, moment, notice, size, text
 from studio.ui.components.rewards import rewards
@@ -20,12 +22,25 @@ from studio.ui.train_queue import cost_of_run
 _HELD = {"waiting": "busy", "paused": "warn"}
 _STATE_KINDS = {"paused": "warn", "done": "good", "failed": "bad", "stopped": "warn"}
 _SAYINGS = {
-    "starting": "Starting the training process",
-    "loading": "Loading the base model",
-    "evaluating": "Measuring the loss on held-out rows",
-    "sampling": "Writing sample answers",
-    "stopping": "Writing a checkpoint",
+    "starting": mark("Starting the training process"),
+    "loading": mark("Loading the base model"),
+    "evaluating": mark("Measuring the loss on held-out rows"),
+    "sampling": mark("Writing sample answers"),
+    "stopping": mark("Writing a checkpoint"),
 }
+
+_PARTS = {
+    "All held-out rows": mark("All held-out rows"),
+    "none of these": mark("none of these"),
+    "label": mark("label"),
+    "language": mark("language"),
+    "gender": mark("gender"),
+    "age": mark("age"),
+    "religion": mark("religion"),
+    "nationality": mark("nationality"),
+    "disability": mark("disability"),
+}
+"""Kinds of parts of the held-out rows, and the parts that no word of somebody's names."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +57,8 @@ class RunView:
     @staticmethod
     def nothing() -> RunView:
         """What is shown before the first run."""
-        return RunView(
-            empty("No run yet", "Pick a snapshot, read the plan, and start training."), "", "", "", False, False
-        )
+        advice = tr("Pick a snapshot, read the plan, and start training.")
+        return RunView(empty(tr("No run yet"), advice), "", "", "", False, False)
 
 
 def run_view(studio: Studio, run: Run) -> RunView:
@@ -74,25 +88,35 @@ def _rewards(events: Sequence[RunEvent], steps: int) -> str:
 
 def summary_html(run: Run, events: Sequence[RunEvent], took: Mapping[str, str] | None = None) -> str:
     """State, progress and figures of a run, and what it warned of; `took`: figures of what it took of the device."""
+    title, state = tr("Run {number}", number=run.number), chip(tr(run.state), _STATE_KINDS.get(run.state, "busy"))
+    snapshot = tr("snapshot {snapshot}", snapshot=run.snapshot_id[:8])
     head = (
-        f"<h2 class='title'>Run {run.number} {chip(run.state, _STATE_KINDS.get(run.state, 'busy'))}</h2>"
-        f"<p class='quiet'>{text(run.base_model)} · snapshot {text(run.snapshot_id[:8])} · "
-        f"started {moment(run.created_at)}</p>"
+        f"<h2 class='title'>{text(title)} {state}</h2>"
+        f"<p class='quiet'>{text(run.base_model)} · {text(snapshot)} · "
+        f"{tr('started {when}', when=moment(run.created_at))}</p>"
     )
     said = dict.fromkeys(str(e.data["message"]) for e in events if e.kind == "warning")  # a resumed run says it again
-    warnings = "".join(notice("warn", sentence) for sentence in said)
-    problem = notice("bad", run.message) if run.state == "failed" else ""
-    stopped = notice("warn", run.message or "Stopped. Resume goes on from here.") if run.state == "stopped" else ""
-    held = notice(_HELD[run.state], run.message or "It waits for its turn.") if run.state in _HELD else ""
-    return f"{head}{_progress(run)}{held}{problem}{stopped}{_facts(_figures(run) | dict(took or {}))}{warnings}"
+    warnings = "".join(notice("warn", retold(sentence)) for sentence in said)
+    return f"{head}{_progress(run)}{_told(run)}{_facts(_figures(run) | dict(took or {}))}{warnings}"
+
+
+def _told(run: Run) -> str:
+    """What a run that is not at work says of itself."""
+    message = retold(run.message)
+    if run.state in _HELD:
+        return notice(_HELD[run.state], message or tr("It waits for its turn."))
+    if run.state == "failed":
+        return notice("bad", message)
+    return notice("warn", message or tr("Stopped. Resume goes on from here.")) if run.state == "stopped" else ""
 
 
 def runs_html(runs: Sequence[Run], current: str) -> str:
     """The runs of a project, newest first."""
     items = (
         f'<button type="button" class="item {"current" if run.id == current else ""}" data-id="{text(run.id)}">'
-        f'<div class="head"><b>Run {run.number}</b><span class="line">{moment(run.created_at)}</span>'
-        f"{chip(run.state, _STATE_KINDS.get(run.state, 'busy'))}</div>"
+        f'<div class="head"><b>{text(tr("Run {number}", number=run.number))}</b>'
+        f'<span class="line">{moment(run.created_at)}</span>'
+        f"{chip(tr(run.state), _STATE_KINDS.get(run.state, 'busy'))}</div>"
         f'<div class="line">{text(_one_line(run))}</div></button>'
         for run in runs
     )
@@ -105,11 +129,12 @@ def samples_html(samples: Sequence[RunEvent]) -> str:
         return ""
     items = "".join(
         f'<div class="sample"><p class="prompt">{text(e.data.get("prompt", ""))}</p>'
-        f'<p><span class="who">base</span>{text(e.data.get("base", ""))}</p>'
-        f'<p><span class="who">tuned</span>{text(e.data.get("tuned", ""))}</p></div>'
+        f'<p><span class="who">{text(tr("base"))}</span>{text(e.data.get("base", ""))}</p>'
+        f'<p><span class="who">{text(tr("tuned"))}</span>{text(e.data.get("tuned", ""))}</p></div>'
         for e in samples
     )
-    return f"<h3 style='margin-top:18px'>Held-out prompts, before and after</h3><div class='samples'>{items}</div>"
+    title = text(tr("Held-out prompts, before and after"))
+    return f"<h3 style='margin-top:18px'>{title}</h3><div class='samples'>{items}</div>"
 
 
 def slices_html(slices: Sequence[Slice]) -> str:
@@ -118,20 +143,27 @@ def slices_html(slices: Sequence[Slice]) -> str:
         return ""
     rows = [
         [
-            Cell(f"{text(one.name)} <small>{text(one.kind)}</small>", one.name),
-            Cell(f"{one.rows:,}", one.rows),
-            Cell(f"{one.base_loss:.3f}", one.base_loss),
-            Cell(f"{one.tuned_loss:.3f}", one.tuned_loss),
+            Cell(f"{text(_part(one))} <small>{text(tr(_PARTS.get(one.kind, one.kind)))}</small>", one.name),
+            Cell(tr("{figure:,}", figure=one.rows), one.rows),
+            Cell(tr("{figure:.3f}", figure=one.base_loss), one.base_loss),
+            Cell(tr("{figure:.3f}", figure=one.tuned_loss), one.tuned_loss),
             Cell(f"{100 * one.improved:.0f} %", one.improved),
         ]
         for one in slices
     ]
-    heads = ("Held-out rows", "Rows", "Loss base", "Loss tuned", "Rows improved")
+    heads = (tr("Held-out rows"), tr("Rows"), tr("Loss base"), tr("Loss tuned"), tr("Rows improved"))
+    unit = tr("Mean loss of a row in nats a target token; parts of at least {rows} rows.", rows=LEAST_ROWS)
     return (
-        "<h3 style='margin-top:18px'>By part of the held-out rows</h3>"
-        f"{sortable('Losses by part of the held-out rows', heads, rows, (1, 2, 3, 4))}"
-        f"<p class='quiet'>Mean loss of a row in nats a target token; parts of at least {LEAST_ROWS} rows.</p>"
+        f"<h3 style='margin-top:18px'>{text(tr('By part of the held-out rows'))}</h3>"
+        f"{sortable(tr('Losses by part of the held-out rows'), heads, rows, (1, 2, 3, 4))}"
+        f"<p class='quiet'>{text(unit)}</p>"
     )
+
+
+def _part(one: Slice) -> str:
+    """What a part is called: labels and the names of groups are words that people wrote."""
+    ours = not one.kind or (one.kind in _PARTS and one.kind != "label")
+    return tr(_PARTS.get(one.name, one.name)) if ours else one.name
 
 
 def _slices(studio: Studio, run: Run) -> str:
@@ -143,31 +175,31 @@ def _slices(studio: Studio, run: Run) -> str:
 def log_html(run: Run, log: str) -> str:
     """The run's settings and the end of its log."""
     spec = json.dumps({k: v for k, v in run.spec.items() if k not in ("snapshot", "models")}, indent=1)
-    return (
-        f'<pre class="log">{text(run.id)}\n{text(spec)}</pre><pre class="log">{text(log) or "The log is empty."}</pre>'
-    )
+    shown = text(log or tr("The log is empty."))
+    return f'<pre class="log">{text(run.id)}\n{text(spec)}</pre><pre class="log">{shown}</pre>'
 
 
 def _progress(run: Run) -> str:
     if run.state not in ACTIVE_STATES:
         return ""
     if run.state == "training" and run.steps:
-        left = f" · {duration(run.eta_seconds)} left" if run.eta_seconds is not None else ""
-        return bar(run.step / run.steps, f"Step {run.step} of {run.steps}{left}")
+        words = [tr("Step {step} of {steps}", step=run.step, steps=run.steps)]
+        words += [tr("{time} left", time=duration(run.eta_seconds))] if run.eta_seconds is not None else []
+        return bar(run.step / run.steps, " · ".join(words))
     done = run.step / run.steps if run.steps else 0.0
-    return bar(done, run.message or _SAYINGS.get(run.state, run.state))
+    return bar(done, retold(run.message) or tr(_SAYINGS.get(run.state, run.state)))
 
 
 def _figures(run: Run) -> dict[str, str]:
-    figures = {"Step": f"{run.step} / {run.steps}"}
+    figures = {tr("Step"): f"{run.step} / {run.steps}"}
     if run.tokens_per_second:
-        figures["Speed"] = f"{run.tokens_per_second:,.0f} tok/s"
+        figures[tr("Speed")] = tr("{speed:,.0f} tok/s", speed=run.tokens_per_second)
     if run.memory_bytes:
-        figures["Memory"] = size(run.memory_bytes)
+        figures[tr("Memory")] = size(run.memory_bytes)
     if run.device:
-        figures["Device"] = run.device.upper()
+        figures[tr("Device")] = run.device.upper()
     if run.base_loss is not None and run.tuned_loss is not None:
-        figures["Held-out loss"] = f"{run.base_loss:.3f} → {run.tuned_loss:.3f}"
+        figures[tr("Held-out loss")] = tr("{base:.3f} → {tuned:.3f}", base=run.base_loss, tuned=run.tuned_loss)
     return figures
 
 
@@ -181,10 +213,11 @@ def _facts(facts: dict[str, str]) -> str:
 
 def _one_line(run: Run) -> str:
     if run.state in ("failed", "waiting"):
-        return run.message
+        return retold(run.message)
     if run.base_loss is not None and run.tuned_loss is not None:
-        return f"held-out loss {run.base_loss:.3f} → {run.tuned_loss:.3f} · {run.steps} steps"
-    return f"step {run.step} of {run.steps}"
+        figures = {"base": run.base_loss, "tuned": run.tuned_loss, "steps": run.steps}
+        return tr("held-out loss {base:.3f} → {tuned:.3f} · {steps} steps", **figures)
+    return tr("step {step} of {steps}", step=run.step, steps=run.steps)
 
 
 def _points(events: Iterable[RunEvent], name: str) -> list[tuple[float, float]]:

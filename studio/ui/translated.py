@@ -7,12 +7,14 @@ handlers send later is not here: they use studio.language.tr.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from html import escape, unescape
+from pathlib import Path
 from typing import Any
 
-from studio.language import LANGUAGES, texts_of
+from studio.language import COOKIE, LANGUAGES, script_texts, texts_of
 
 _WORDS = ("label", "info", "placeholder", "title", "submit_btn", "x_title", "y_title")
 _SPOKEN = {"button", "downloadbutton", "uploadbutton", "markdown"}
@@ -21,6 +23,8 @@ _MARKUP = ("value", "html_template")
 _BETWEEN = re.compile(r"(?<=>)[^<>]+(?=<)|^[^<>]+$|^[^<>]+(?=<)|(?<=>)[^<>]+$")
 _ATTRIBUTE = re.compile(r'(?<=\s)(aria-label|title|placeholder|alt)="([^"]*)"')
 _LETTER = re.compile(r"[A-Za-z]{2}")
+
+_SCRIPT = Path(__file__).parent / "components" / "words.js"
 
 Change = Callable[[str], str]
 
@@ -36,7 +40,18 @@ def translated(config: dict[str, Any], language: str) -> dict[str, Any]:
         return found if isinstance(found, str) else sentence
 
     parts = [part | {"props": _changed(part["type"], part["props"], change)} for part in config["components"]]
-    return config | {"components": parts}
+    head = str(config.get("head") or "").replace(_told("en"), _told(language))
+    return config | {"components": parts, "head": head}
+
+
+def words_head() -> str:
+    """What the page's scripts say, in English here, and the functions that say it: before every other script."""
+    return f"<script>{_told('en')}</script><script>{_SCRIPT.read_text(encoding='utf-8')}</script>"
+
+
+def _told(language: str) -> str:
+    told = {"language": language, "cookie": COOKIE, "texts": script_texts(language)}
+    return f"window.studioWords = {json.dumps(told)};".replace("<", "\\u003c")
 
 
 def page_texts(config: dict[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from studio.errors import StudioError
+from studio.language import tr
 from studio.people.accounts import ABSOLUTE, Accounts
 from studio.web.guard import cookie_name
 from studio.web.identity import user_of
@@ -56,7 +57,7 @@ def account_routes(accounts: Accounts) -> APIRouter:
         try:
             token = accounts.log_in(name, form.get("password", ""), address_of(request))
         except StudioError as error:
-            return HTMLResponse(login_page(target, name, str(error)), 401)
+            return HTMLResponse(login_page(target, name, tr(str(error))), 401)
         return _logged_in(request, token, target)
 
     @router.post("/logout")
@@ -75,7 +76,7 @@ def account_routes(accounts: Accounts) -> APIRouter:
     def show_account(request: Request, changed: str = "") -> Response:
         if not accounts.on:
             return RedirectResponse("/", 303)
-        return HTMLResponse(account_page(user_of(request), done="Your password is changed." if changed else ""))
+        return HTMLResponse(account_page(user_of(request), done=tr("Your password is changed.") if changed else ""))
 
     @router.post("/account")
     def change_password(request: Request, form: Form) -> Response:
@@ -83,12 +84,12 @@ def account_routes(accounts: Accounts) -> APIRouter:
         if not accounts.on:
             return RedirectResponse("/", 303)
         if form.get("new") != form.get("again"):
-            return HTMLResponse(account_page(user, "The two new passwords differ: type them again."), 400)
+            return HTMLResponse(account_page(user, tr("The two new passwords differ: type them again.")), 400)
         try:
             new = form.get("new", "")
             token = accounts.change_password(user.name, form.get("old", ""), new, address_of(request))
         except StudioError as error:
-            return HTMLResponse(account_page(user, str(error)), 400)
+            return HTMLResponse(account_page(user, tr(str(error))), 400)
         return _logged_in(request, token, "/account?changed=1")
 
     def _logged_in(request: Request, token: str, target: str) -> Response:

@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from studio.contract.bodies import read_body, replayed
+from studio.language import tr
 from studio.people.accounts import Accounts
 
 BODY_LIMIT = 32 << 20
@@ -31,7 +32,6 @@ _LONGEST_WORD = 100
 _GRADIO = "/gradio_api/"
 _UNREAD = re.compile(r"/gradio_api/upload/?|/login/?|/logout/?|/account/?")
 _OF_A_PAGE = re.compile(r"/gradio_api/heartbeat/([^/]+)/?")
-_SOMEBODY_ELSES = "This page was opened by somebody else: load it again."
 
 
 class Owners:
@@ -82,17 +82,19 @@ class Bounds:
             async with asyncio.timeout(_BODY_SECONDS):
                 body = await read_body(scope, receive, BODY_LIMIT)
         except TimeoutError:
-            return b"", _said(408, f"The request did not arrive within {_BODY_SECONDS} seconds: send it again.")
+            late = tr("The request did not arrive within {seconds} seconds: send it again.", seconds=_BODY_SECONDS)
+            return b"", _said(408, late)
         if body is None:
-            return b"", _said(413, f"The request is longer than {BODY_LIMIT >> 20} MiB: send less at once.")
+            longer = tr("The request is longer than {size} MiB: send less at once.", size=BODY_LIMIT >> 20)
+            return b"", _said(413, longer)
         if not scope["path"].startswith(_GRADIO) or not body:
             return body, self._refusal(scope, _pages_asked(scope))
         try:
             told = await run_in_threadpool(json.loads, body)
         except (ValueError, RecursionError):
-            return b"", _said(400, "The request is no JSON: nothing was done.")
+            return b"", _said(400, tr("The request is no JSON: nothing was done."))
         if fetches(told):
-            return b"", _said(400, "A file has to be uploaded: nothing is fetched from an address.")
+            return b"", _said(400, tr("A file has to be uploaded: nothing is fetched from an address."))
         page = told.get("session_hash") if isinstance(told, dict) else None
         return body, self._refusal(scope, [*_pages_asked(scope), *([page] if page is not None else [])])
 
@@ -104,11 +106,11 @@ class Bounds:
         user = state["who"]()
         for page in pages:
             if not isinstance(page, str) or len(page) > _LONGEST_WORD:
-                return _said(400, "The page's name cannot be used: load it again.")
+                return _said(400, tr("The page's name cannot be used: load it again."))
             # Without a session: who has just turned accounts on waits for the answer.
             mine = self._owners.may_use(page, user.name) if user else self._owners.is_free(page)
             if not mine:
-                return _said(403, _SOMEBODY_ELSES)
+                return _said(403, tr("This page was opened by somebody else: load it again."))
         return None
 
 

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.records import User
-from studio.language import COOKIE, asked_language, reading
+from studio.language import COOKIE, asked_language, reading, tr
 from studio.people.accounts import Accounts, hash_token
 from studio.people.roles import ALONE, may
 from studio.ui.tailored import VIEWER
@@ -65,10 +65,14 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        cookies = cookie_parser(headers.get("cookie", ""))
+        language = asked_language(cookies.get(COOKIE, ""), headers.get("accept-language", ""))
+        scope.setdefault("state", {})["language"] = language
+        reading(language)
         if reason := self._refusal(headers, scope["method"]):
             await PlainTextResponse(reason, status_code=403)(scope, receive, send)
             return
-        answer = self._identify(scope, headers)
+        answer = self._identify(scope, headers, cookies.get(self._cookie, ""))
         if self._accounts.unsaved:
             asyncio.get_running_loop().run_in_executor(None, self._accounts.save)
         await (answer or self._app)(scope, receive, self._with_headers(send))
@@ -77,18 +81,16 @@ class Guard:
         host = headers.get("host", "")
         named = self._hosts is None or _hostname(host) in self._hosts
         if not named and not self._accounts.on:
-            return "This studio answers on 127.0.0.1 only: open it under that address."
+            return tr("This studio answers on 127.0.0.1 only: open it under that address.")
         origin = headers.get("origin")
         asked_for = headers.get("sec-fetch-site", "none") in ("none", "same-origin")
         followed = method in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         if (origin is not None and _netloc(origin) != host) or not (asked_for or followed):
-            return "This request comes from another site: open the studio's own page."
+            return tr("This request comes from another site: open the studio's own page.")
         return None
 
-    def _identify(self, scope: Scope, headers: Headers) -> Response | None:
-        """Put the user and their language into the scope; what to answer instead where they may not go on."""
-        cookies = cookie_parser(headers.get("cookie", ""))
-        token = cookies.get(self._cookie, "")
+    def _identify(self, scope: Scope, headers: Headers, token: str) -> Response | None:
+        """Put the user into the scope; what to answer instead where they may not go on."""
         token_hash = hash_token(token) if token else None
         user = self._accounts.user_of(token_hash)
         if user is None and scope["path"] == _ANSWERS and self._accounts.just_on:
@@ -96,8 +98,6 @@ class Guard:
         state = scope.setdefault("state", {})
         state["who"] = partial(self._accounts.user_of, token_hash)
         state["user"] = user
-        state["language"] = asked_language(cookies.get(COOKIE, ""), headers.get("accept-language", ""))
-        reading(state["language"])
         VIEWER.set(user.role if user else "annotator")
         state["session"] = token_hash
         return self._answer_for(user, scope, headers)
@@ -109,11 +109,12 @@ class Guard:
         if user is None:
             if scope["method"] in ("GET", "HEAD") and "text/html" in headers.get("accept", ""):
                 return RedirectResponse(f"/login?next={quote(_asked(scope), safe='/')}", 303)
-            return JSONResponse({"message": "You are not logged in: open the page and log in."}, 401)
+            return JSONResponse({"message": tr("You are not logged in: open the page and log in.")}, 401)
         if least == NOBODY:
-            return JSONResponse({"message": "This studio does not use this."}, 403)
+            return JSONResponse({"message": tr("This studio does not use this.")}, 403)
         if not may(user, least):
-            return JSONResponse({"message": f"This needs the role {least}; yours is {user.role}."}, 403)
+            needs = tr("This needs the role {role}; yours is {yours}.", role=tr(least), yours=tr(user.role))
+            return JSONResponse({"message": needs}, 403)
         return None
 
     def _with_headers(self, send: Send) -> Send:

@@ -15,6 +15,7 @@ from storage.records import Annotation
 from studio.context import Studio
 from studio.labeling import desk as labeling
 from studio.labeling.similar import similar_examples
+from studio.language import tr
 from studio.web.answering import answer
 from studio.web.desk_json import card_json, desk_json, task_json
 from studio.web.identity import user_of
@@ -171,9 +172,13 @@ def refused(request: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     field = str(first["loc"][-1])
     if first["type"] == "string_too_long" and field == "response":
-        return JSONResponse({"message": f"The text is longer than {_LONGEST:,} characters: shorten it."}, 422)
-    why = "is no text that can be stored" if first["type"] == "string_unicode" else "cannot be used"
-    return JSONResponse({"message": f"The request's {field} {why}: nothing was saved."}, 422)
+        longer = tr("The text is longer than {count:,} characters: shorten it.", count=_LONGEST)
+        return JSONResponse({"message": longer}, 422)
+    if first["type"] == "string_unicode":
+        why = tr("The request's {field} is no text that can be stored: nothing was saved.", field=field)
+    else:
+        why = tr("The request's {field} cannot be used: nothing was saved.", field=field)
+    return JSONResponse({"message": why}, 422)
 
 
 def _both(mine: Answer, newest: Annotation) -> dict[str, Any]:

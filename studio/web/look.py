@@ -1,30 +1,26 @@
-"""What stands beside the tabs, as JSON: how much is to label and to review, runs, alerts, the guide; and the texts of the
-page's scripts in the reader's language.
+"""One small JSON route for what stands beside the tabs: how much is to label and to review, runs, alerts, the guide.
 
-Every open page asks for the first again and again, so what it reads of a project is kept for two seconds.
+Every open page asks for it again and again, so what it reads of a project is kept for two seconds.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 
 from studio.context import Studio
 from studio.jobs.next_step import GUIDED, Step, guide_of
 from studio.jobs.overview import Badges, badges
-from studio.language import COOKIE, reader, script_texts
+from studio.language import reader
 from studio.people.roles import may
 from studio.web.answering import answer
 from studio.web.identity import user_of
 
 _KEPT_SECONDS = 2.0
 _MOST = 200
-_WORDS = Path(__file__).parents[1] / "ui" / "components" / "words.js"
 
 
 class _Kept:
@@ -60,17 +56,7 @@ def look_routes(studio: Studio) -> APIRouter:
         user = user_of(request)
         return answer(lambda: _json(*kept.of(project, may(user, "admin")), may(user, "reviewer"), may(user, "admin")))
 
-    @router.get("/words.js")
-    def get_words() -> Response:
-        return Response(words_script(), media_type="text/javascript", headers={"Cache-Control": "no-cache"})
-
     return router
-
-
-def words_script() -> str:
-    """What the page's scripts say in the reader's language, and the functions that say it: the first script of a page."""
-    told = {"language": reader(), "cookie": COOKIE, "texts": script_texts(reader())}
-    return f"window.studioWords = {json.dumps(told, ensure_ascii=True)};\n{_WORDS.read_text(encoding='utf-8')}"
 
 
 def _json(found: Badges, guide: Step | None, reviews: bool, sees_runs: bool) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 
 from studio.contract.evaluation import MetricReport
-from studio.contract.figures import between, signed
 from studio.evaluation.scoring import MEASURES
+from studio.jobs.evaluation_said import between, signed
 from studio.jobs.verdict_page.pieces import Html, text
+from studio.language import mark, tr
 
 _WIDTH, _HEIGHT, _EDGE = 400, 26, 8
 _ABOUT_TICKS = 4
-_UNITS = {"loss": "nats a token", "perplexity": "perplexity"}
+_UNITS = {"loss": mark("nats a token"), "perplexity": mark("perplexity")}
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class _Scale:
 
 
 def unit_of(name: str) -> str:
-    """What a metric is counted in; of a metric of one's own nobody knows it."""
+    """What a metric is counted in, in English; of a metric of one's own nobody knows it."""
     if name in _UNITS:
         return _UNITS[name]
     measure = MEASURES.get(name)
     if measure is None:
         return ""
-    return "points of 100" if measure.best == 100 else "on a scale from 0 to 1"
+    return mark("points of 100") if measure.best == 100 else mark("on a scale from 0 to 1")
 
 
 def differences(metrics: Mapping[str, MetricReport]) -> Html:
@@ -72,21 +73,23 @@ def _group(unit: str, found: Sequence[MetricReport]) -> str:
         f'<text x="{scale.x(tick):.1f}" y="12" text-anchor="{_anchor(scale.x(tick))}">{text(_tick(tick))}</text>'
         for tick in ticks
     )
+    what = tr("difference, {unit}", unit=tr(unit)) if unit else tr("difference")
     axis = f'<svg viewBox="0 0 {_WIDTH} 16" aria-hidden="true">{marks}</svg>'
     return (
         f'<figure class="differences">{rows}<div class="line axis"><span></span><span>{axis}</span><span></span></div>'
-        f"<figcaption>{text(f'difference, {unit}' if unit else 'difference')}</figcaption></figure>"
+        f"<figcaption>{text(what)}</figcaption></figure>"
     )
 
 
 def _line(one: MetricReport, scale: _Scale, ticks: Sequence[float], unit: str) -> str:
     known = between(one.low, one.high)
-    label = f"{one.title}: {signed(one.difference)}{f' ({known})' if known else ''}{f' {unit}' if unit else ''}"
+    said = tr("{metric}: {difference}", metric=tr(one.title), difference=signed(one.difference))
+    label = f"{said}{f' ({known})' if known else ''}{f' {tr(unit)}' if unit else ''}"
     shown = _picture(scale, ticks, one.low, one.difference, one.high, _kind(one), label)
-    less = "" if one.higher else " <small>less is better</small>"
-    ends = f"<small>{text(known)}</small>" if known else "<small>interval not known</small>"
+    less = "" if one.higher else f" <small>{text(tr('less is better'))}</small>"
+    ends = f"<small>{text(known or tr('interval not known'))}</small>"
     return (
-        f'<div class="line"><span class="name">{text(one.title)}{less}</span><span>{shown}</span>'
+        f'<div class="line"><span class="name">{text(tr(one.title))}{less}</span><span>{shown}</span>'
         f'<span class="said"><b>{text(signed(one.difference))}</b> {ends}</span></div>'
     )
 

@@ -22,6 +22,7 @@ from studio.errors import BadInput, BadSpec, JobFailed, NotFound
 from studio.jobs.evaluating import EvalRow, folder_of, labels_of, list_rows, look_at
 from studio.jobs.exporting_model import records_of
 from studio.jobs.judging import look_at_judge
+from studio.language import tr
 from studio.settings import Workspace
 
 _ALL = 1_000_000
@@ -75,7 +76,10 @@ def evaluated(workspace: Workspace, run: Run) -> EvalReport:
     """The report of a run's newest evaluation. Raises BadInput where there is none."""
     report = look_at(workspace, run).report
     if report is None:
-        raise BadInput(f"Run {run.number} is not evaluated yet: evaluate it first, then save its verdict.")
+        number = run.number
+        raise BadInput(
+            tr("Run {number} is not evaluated yet: evaluate it first, then save its verdict.", number=number)
+        )
     return report
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from studio.contract.evaluation import EvalReport
-from studio.contract.figures import count, figure
 from studio.contract.word_changes import word_changes
 from studio.jobs.evaluating import EvalRow
+from studio.jobs.evaluation_said import figure
 from studio.jobs.verdict_page.pieces import Html, chip, part, text
+from studio.language import mark, tr, trn
 
-_KINDS = {"win": ("Biggest wins", "win", 6), "loss": ("Biggest losses", "loss", 6), "tie": ("Some ties", "tie", 4)}
+_KINDS = {"win": (mark("Biggest wins"), 6), "loss": (mark("Biggest losses"), 6), "tie": (mark("Some ties"), 4)}
+_LABELS = {"win": mark("better"), "loss": mark("worse"), "tie": mark("equal")}
 _MOST_CHARACTERS, _MOST_LINES = 1_400, 24
 _LEAST_DIFFED = 20
 _ALIKE = 0.3
@@ -32,7 +34,7 @@ def sample(rows: Sequence[EvalRow], outcome: str, most: int) -> list[EvalRow]:
 
 def shown_rows(rows: Sequence[EvalRow]) -> int:
     """How many rows' texts the page holds."""
-    return sum(len(sample(rows, outcome, most)) for outcome, (_, _, most) in _KINDS.items())
+    return sum(len(sample(rows, outcome, most)) for outcome, (_, most) in _KINDS.items())
 
 
 def answers(report: EvalReport, rows: Sequence[EvalRow]) -> Html:
@@ -41,47 +43,61 @@ def answers(report: EvalReport, rows: Sequence[EvalRow]) -> Html:
         return Html("")
     title = report.metrics[report.verdict.metric].title
     groups = "".join(_group(rows, outcome) for outcome in _KINDS)
-    note = (
-        f"By {title}, base → tuned. In an answer that is close to the reference, underlined words are not in the "
-        "reference, and struck words are missing from the answer."
+    note = tr(
+        "By {metric}, base → tuned. In an answer that is close to the reference, underlined words are not in the "
+        "reference, and struck words are missing from the answer.",
+        metric=tr(title),
     )
-    return part("Answers side by side", groups, note=note)
+    return part(tr("Answers side by side"), groups, note=note)
 
 
 def _group(rows: Sequence[EvalRow], outcome: str) -> str:
-    title, noun, most = _KINDS[outcome]
+    title, most = _KINDS[outcome]
     found = sample(rows, outcome, most)
     if not found:
         return ""
     whole = sum(row.outcome == outcome for row in rows)
-    of = count(whole, noun, "losses" if noun == "loss" else "")
-    told = f"{len(found)} of {of}" if len(found) < whole else of
-    return f'<h3>{title} <small class="quiet">{told}</small></h3>' + "".join(_article(row) for row in found)
+    told = text(_counted(outcome, len(found), whole))
+    return f'<h3>{text(tr(title))} <small class="quiet">{told}</small></h3>' + "".join(_article(row) for row in found)
+
+
+def _counted(outcome: str, shown: int, whole: int) -> str:
+    """How many of an outcome there are, and how many of them are shown where that is not all."""
+    if outcome == "win":
+        some = trn("{shown} of {count:,} win", "{shown} of {count:,} wins", whole, shown=shown)
+        return some if shown < whole else trn("{count:,} win", "{count:,} wins", whole)
+    if outcome == "loss":
+        some = trn("{shown} of {count:,} loss", "{shown} of {count:,} losses", whole, shown=shown)
+        return some if shown < whole else trn("{count:,} loss", "{count:,} losses", whole)
+    some = trn("{shown} of {count:,} tie", "{shown} of {count:,} ties", whole, shown=shown)
+    return some if shown < whole else trn("{count:,} tie", "{count:,} ties", whole)
 
 
 def _article(row: EvalRow) -> str:
     kind = {"win": "good", "loss": "bad"}.get(row.outcome, "")
-    label = {"win": "better", "loss": "worse", "tie": "equal"}.get(row.outcome, row.outcome)
-    score = f"row {row.row:,} · {figure(row.base_score)} → {figure(row.tuned_score)}"
+    label = tr(_LABELS.get(row.outcome, row.outcome))
+    score = f"{tr('row {number:,}', number=row.row)} · {figure(row.base_score)} → {figure(row.tuned_score)}"
+    tuned = _answer(row.reference, row.tuned)
     sides = (
-        _said("Base", _answer(row.reference, row.base)) + _said("Tuned", _answer(row.reference, row.tuned), "tuned")
+        _said(tr("Base"), _answer(row.reference, row.base)) + _said(tr("Tuned"), tuned, "tuned")
         if row.base != row.tuned
-        else _said("Base and tuned", _answer(row.reference, row.tuned), "both")
+        else _said(tr("Base and tuned"), tuned, "both")
     )
     return (
         f'<article><p class="head">{chip(label, kind)} <span class="quiet">{text(score)}</span></p>'
-        f"{_said('Prompt', _plain(row.prompt), 'prompt')}{_said('Reference', _plain(row.reference), 'reference')}"
+        f"{_said(tr('Prompt'), _plain(row.prompt), 'prompt')}"
+        f"{_said(tr('Reference'), _plain(row.reference), 'reference')}"
         f'<div class="sides">{sides}</div></article>'
     )
 
 
 def _said(who: str, words: str, kind: str = "") -> str:
-    return f'<div class="said {kind}"><h4>{who}</h4><p dir="auto">{words}</p></div>'
+    return f'<div class="said {kind}"><h4>{text(who)}</h4><p dir="auto">{words}</p></div>'
 
 
 def _answer(reference: str, answer: str) -> str:
     if not answer:
-        return '<span class="quiet">(no answer)</span>'
+        return f'<span class="quiet">{text(tr("(no answer)"))}</span>'
     if len(reference) < _LEAST_DIFFED or answer == reference:
         return _plain(answer)
     changes = list(word_changes(reference, _cut(answer)[0]))
@@ -106,4 +122,7 @@ def _cut(value: str) -> tuple[str, int]:
 
 
 def _rest(left: int) -> str:
-    return f' <span class="quiet">… {count(left, "more character")}</span>' if left else ""
+    if not left:
+        return ""
+    more = trn("… {count:,} more character", "… {count:,} more characters", left)
+    return f' <span class="quiet">{text(more)}</span>'

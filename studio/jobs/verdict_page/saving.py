@@ -12,6 +12,7 @@ from storage.runs import get_run
 from studio.errors import BadInput, DiskFull
 from studio.jobs.verdict_page.page import file_name, verdict_page
 from studio.jobs.verdict_page.records import read_records
+from studio.language import tr
 from studio.settings import Workspace
 
 
@@ -35,13 +36,15 @@ def verdict_file(db: Database, workspace: Workspace, user: User, run_id: str, te
 def write_page(content: bytes, path: Path) -> None:
     """Whole or not at all; what is there already is replaced. Raises BadInput, DiskFull."""
     if path.is_dir():
-        raise BadInput(f"'{path}' is a folder: name a file that ends in .html.")
+        raise BadInput(tr("'{path}' is a folder: name a file that ends in .html.", path=path))
     if not path.parent.is_dir():
-        raise BadInput(f"There is no folder '{path.parent}': make it first, or name another file.")
+        words = tr("There is no folder '{folder}': make it first, or name another file.", folder=path.parent)
+        raise BadInput(words)
     whole = path.with_name(f".{path.name}.tmp")
     try:
         whole.write_bytes(content)
         whole.replace(path)
     except OSError as error:
         whole.unlink(missing_ok=True)
-        raise DiskFull(f"The page cannot be written to {path}: {error.strerror or error}.") from error
+        why = error.strerror or error
+        raise DiskFull(tr("The page cannot be written to {path}: {reason}.", path=path, reason=why)) from error

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
+from studio.language import mark, tr
 from studio.ui.components.html import text
 
 Point = tuple[float, float]
 _WIDTH, _HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 118, 14, 34
 _MOST_POINTS = 300
+_TRAIN = mark("train loss {loss:.3f} at step {step:g}")
+_VALIDATION = mark("validation loss {loss:.3f} at step {step:g}")
 
 
 def curve(train: Sequence[Point], validation: Sequence[Point], steps: int) -> str:
@@ -36,8 +39,8 @@ def curve(train: Sequence[Point], validation: Sequence[Point], steps: int) -> st
         for t in heights
     )
     axis = "".join(
-        f'<text x="{x(s):.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{label}</text>'
-        for s, label in ((0, "0"), (last / 2, f"{last / 2:g}"), (last, f"step {last:g}"))
+        f'<text x="{x(s):.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{text(label)}</text>'
+        for s, label in ((0, "0"), (last / 2, f"{last / 2:g}"), (last, tr("step {step:g}", step=last)))
     )
     parts = [_path(train, x, y, "train"), _path(validation, x, y, "validation")]
     dots = "".join(f'<circle class="dot" cx="{x(s):.1f}" cy="{y(v):.1f}" r="3.2"/>' for s, v in validation)
@@ -70,7 +73,8 @@ def _end_labels(series, x, y) -> str:  # type: ignore[no-untyped-def]
     for height, name, (step, loss) in ends:
         height = max(height, above + 15)
         above = height
-        placed.append(f'<text x="{x(step) + 8:.1f}" y="{height + 4:.1f}">{name} {loss:.3f}</text>')
+        said = tr("{line} {value:.3f}", line=tr(name), value=loss)
+        placed.append(f'<text x="{x(step) + 8:.1f}" y="{height + 4:.1f}">{text(said)}</text>')
     return "".join(placed)
 
 
@@ -85,6 +89,9 @@ def ticks(top: float) -> list[float]:
 
 
 def _in_words(train: Sequence[Point], validation: Sequence[Point]) -> str:
-    said = [f"{name} loss {points[-1][1]:.3f} at step {points[-1][0]:g}" for name, points in
-            (("train", train), ("validation", validation)) if points]  # fmt: skip
-    return "Loss over steps: " + ", ".join(said)
+    said = [
+        tr(words, loss=points[-1][1], step=points[-1][0])
+        for words, points in ((_TRAIN, train), (_VALIDATION, validation))
+        if points
+    ]
+    return tr("Loss over steps: {losses}", losses=", ".join(said))

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
 
+from studio.language import tr
 from studio.ui.components.html import text
 
-# Without a secure context (plain HTTP from another machine) there is no clipboard: the text is selected instead.
-_COPY = """
-element.addEventListener('click', async (event) => {
-  const button = event.target.closest('[data-copy]');
-  if (!button) return;
-  const code = button.closest('.copied').querySelector('code');
-  let said = 'Copied';
-  try {
-    await navigator.clipboard.writeText(code.textContent);
-  } catch (error) {
-    getSelection().selectAllChildren(code);
-    said = 'Selected: press Ctrl+C';
-  }
-  const before = button.dataset.copy;
-  button.textContent = said;
-  setTimeout(() => { button.textContent = before; }, 2000);
-});
-"""
+_COPY = Path(__file__).with_name("deploy_copy.js").read_text(encoding="utf-8")
 
 
 def copies() -> gr.HTML:
@@ -31,8 +17,9 @@ def copies() -> gr.HTML:
     return gr.HTML("", html_template="${value}", js_on_load=_COPY)
 
 
-def copied(label: str, content: str, button: str = "Copy") -> str:
+def copied(label: str, content: str, button: str = "") -> str:
     """A text under its label, as it stands, with a button that copies it."""
+    button = button or tr("Copy")
     return (
         f'<div class="copied"><div class="over"><span>{text(label)}</span>'
         f'<button type="button" data-copy="{text(button)}" aria-label="{text(button)}: {text(label)}">{text(button)}'

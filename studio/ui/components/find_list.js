@@ -7,7 +7,7 @@ const count = () => {
   const bar = element.querySelector('.find-acts');
   if (!bar) return;
   bar.classList.toggle('on', ids.length > 0);
-  bar.querySelector('output').textContent = ids.length ? `${ids.length} chosen` : 'None chosen';
+  bar.querySelector('output').textContent = ids.length ? tr('{count} chosen', { count: String(ids.length) }) : tr('None chosen');
   bar.querySelectorAll('button').forEach((button) => { button.disabled = ids.length === 0; });
   const all = element.querySelector('input[data-all]');
   const boxes = element.querySelectorAll('input[data-row]').length;

@@ -1,7 +1,7 @@
 // The guide of a first visit: one line over the open tab, with the button that leads to the next step. Its words come with
 // the badges, as text; what a click on the button does is the sidebar's (data-go).
 (() => {
-  const OVER = { sentence: 'That is the loop: labeled, trained, compared. Home says what is next.', button: 'Home', tab: 'home', run: '', part: 0 };
+  const OVER = { sentence: tr('That is the loop: labeled, trained, compared. Home says what is next.'), button: tr('Home'), tab: 'home', run: '', part: 0 };
   let shown = '', led = '', over = '';
   const strip = () => document.querySelector('#guide .guide');
   const tab = () => document.querySelector('#tabs > .tab-wrapper [role=tab][aria-selected=true]')?.dataset.tabId || '';
@@ -16,7 +16,7 @@
     node.hidden = !step;
     if (!step) { node.replaceChildren(); return; }
     const words = make('p', '', step.sentence);
-    if (step.part) words.prepend(make('b', '', `Step ${step.part} of ${step.of}`), ' ');
+    if (step.part) words.prepend(make('b', '', tr('Step {part} of {of}', { part: step.part, of: step.of })), ' ');
     const parts = [words];
     if (step.tab !== tab()) {
       const go = Object.assign(make('button', 'go', step.button), { type: 'button' });
@@ -24,8 +24,8 @@
       if (step.run && step.tab === 'train') go.dataset.run = step.run;
       parts.push(go);
     }
-    const away = Object.assign(make('button', 'away', '×'), { type: 'button', title: 'Hide the guide' });
-    away.setAttribute('aria-label', 'Hide the guide');
+    const away = Object.assign(make('button', 'away', '×'), { type: 'button', title: tr('Hide the guide') });
+    away.setAttribute('aria-label', tr('Hide the guide'));
     away.addEventListener('click', () => { hide(project); over = ''; paint(null, project); });
     node.replaceChildren(...parts, away);
   };

@@ -13,6 +13,7 @@ import gradio as gr
 
 from studio.contract.figures import count as count
 from studio.contract.figures import duration as duration
+from studio.language import tr
 
 _CLICKS = """
 element.addEventListener('click', (event) => {
@@ -48,7 +49,7 @@ def empty(title: str, what_to_do: str) -> str:
 def notice(kind: str, message: str, details: Iterable[str] = ()) -> str:
     """A sentence for people. `kind` is good, warn, bad or busy; details are folded."""
     rows = "".join(f"<li>{text(detail)}</li>" for detail in details)
-    folded = f"<details><summary>Details</summary><ul>{rows}</ul></details>" if rows else ""
+    folded = f"<details><summary>{text(tr('Details'))}</summary><ul>{rows}</ul></details>" if rows else ""
     return f'<div class="notice {text(kind)}" role="status"><p>{text(message)}</p>{folded}</div>'
 
 
@@ -84,6 +85,11 @@ def moment(when: datetime) -> str:
     return f'<time datetime="{iso}" title="{when:%Y-%m-%d %H:%M} UTC">{when:%Y-%m-%d %H:%M} UTC</time>'
 
 
+def number(value: float) -> str:
+    """A whole number, or as many digits as it has, with the separators of the reader's language."""
+    return tr("{number:,}", number=value)
+
+
 def size(count: float) -> str:
     """Bytes as people say them."""
-    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
+    return tr("{size:.1f} GB", size=count / 2**30) if count >= 2**30 else tr("{size:.0f} MB", size=count / 2**20)

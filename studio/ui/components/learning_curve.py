@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from studio.jobs.curves import Foretold
+from studio.language import tr
 from studio.ui.components.html import text
 
 _WIDTH, _HEIGHT = 720, 280
@@ -37,8 +38,8 @@ def learning_curve(told: Foretold) -> str:
 def figure(score: float, told: Foretold) -> str:
     """A score in words: shares as per cent, others with two or three digits behind the point."""
     if told.best == 1.0 and told.higher_better:
-        return f"{100 * score:.1f} %"
-    return f"{score:.1f}" if told.higher_better else f"{score:.3f}"
+        return tr("{percent:.1f} %", percent=100 * score)
+    return tr("{figure:.1f}", figure=score) if told.higher_better else tr("{figure:.3f}", figure=score)
 
 
 def _limits(values: list[float], told: Foretold) -> tuple[float, float]:
@@ -64,7 +65,7 @@ def _axis(last: int, told: Foretold, x) -> str:  # type: ignore[no-untyped-def]
     marks = [labels for labels, _ in told.points] + ([last] if last > told.points[-1][0] else [])
     return "".join(
         f'<text x="{x(labels):.1f}" y="{_HEIGHT - 12}" text-anchor="middle">'
-        f"{labels:,}{' labels' if labels == marks[-1] else ''}</text>"
+        f"{text(_labels(labels) if labels == marks[-1] else tr('{figure:,}', figure=labels))}</text>"
         for labels in marks
     )
 
@@ -80,8 +81,8 @@ def _band(told: Foretold, x, y) -> str:  # type: ignore[no-untyped-def]
 
 def _dots(told: Foretold, x, y) -> str:  # type: ignore[no-untyped-def]
     return "".join(
-        f'<circle class="dot" cx="{x(labels):.1f}" cy="{y(score):.1f}" r="4"><title>{labels:,} labels: '
-        f"{text(figure(score, told))}</title></circle>"
+        f'<circle class="dot" cx="{x(labels):.1f}" cy="{y(score):.1f}" r="4">'
+        f"<title>{text(tr('{labels}: {score}', labels=_labels(labels), score=figure(score, told)))}</title></circle>"
         for labels, score in told.points
     )
 
@@ -92,7 +93,7 @@ def _end(told: Foretold, x, y) -> str:  # type: ignore[no-untyped-def]
     if ahead is None:
         return ""
     at, height = x(ahead.labels) + 8, y(ahead.score)
-    bounds = f"{figure(ahead.low, told)} to {figure(ahead.high, told)}"
+    bounds = tr("{low} to {high}", low=figure(ahead.low, told), high=figure(ahead.high, told))
     return (
         f'<text class="end" x="{at:.1f}" y="{height:.1f}">{text(figure(ahead.score, told))}</text>'
         f'<text x="{at:.1f}" y="{height + 15:.1f}">{text(bounds)}</text>'
@@ -100,5 +101,12 @@ def _end(told: Foretold, x, y) -> str:  # type: ignore[no-untyped-def]
 
 
 def _in_words(told: Foretold) -> str:
-    points = ", ".join(f"{figure(score, told)} with {labels:,}" for labels, score in told.points)
-    return f"{told.measure} over labels: {points}. {told.sentence}"
+    points = ", ".join(
+        tr("{score} with {labels:,}", score=figure(score, told), labels=labels) for labels, score in told.points
+    )
+    said = {"measure": told.measure, "points": points, "sentence": told.sentence}
+    return tr("{measure} over labels: {points}. {sentence}", **said)
+
+
+def _labels(number: int) -> str:
+    return tr("{count:,} labels", count=number)

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from studio.data.lineage import Lineage, Node
-from studio.ui.components.html import count, text
+from studio.language import mark, tr, trn
+from studio.ui.components.html import text
 
 MOST = 12
 _COLUMNS = (("comparison",), ("example", "annotator", "guidelines"), ("annotation",), ("snapshot",), ("run",))
 _WORDS = {
-    "comparison": "Comparison",
-    "example": "Example",
-    "annotator": "Annotator",
-    "guidelines": "Guidelines",
-    "annotation": "Answer",
-    "snapshot": "Snapshot",
-    "run": "Run",
+    "comparison": mark("Comparison"),
+    "example": mark("Example"),
+    "annotator": mark("Annotator"),
+    "guidelines": mark("Guidelines"),
+    "annotation": mark("Answer"),
+    "snapshot": mark("Snapshot"),
+    "run": mark("Run"),
 }
 _WIDTH, _HEIGHT, _GAP, _ROW = 150, 46, 42, 58
 _LETTERS = 20
@@ -32,12 +33,26 @@ def lineage_html(found: Lineage) -> str:
     """Both pictures and the table."""
     shown, hidden = _shown(found)
     edges = [edge for edge in found.edges if edge[0] in shown and edge[1] in shown]
-    words = ", ".join(count(sum(n.kind == kind for n in found.nodes), name.lower()) for kind, name in _WORDS.items())
-    more = f'<p class="quiet">{count(hidden, "more thing")} in the table only.</p>' if hidden else ""
+    words = ", ".join(_counted(kind, sum(node.kind == kind for node in found.nodes)) for kind in _WORDS)
+    left = trn("{count:,} more thing in the table only.", "{count:,} more things in the table only.", hidden)
+    more = f'<p class="quiet">{text(left)}</p>' if hidden else ""
     return (
         f'<div class="lineage">{_wide(found.id, shown, edges, words)}{_narrow(found.id, shown, edges, words)}{more}'
         f"{_table(found)}</div>"
     )
+
+
+def _counted(kind: str, number: int) -> str:
+    """How many things of a kind there are, in words."""
+    return {
+        "comparison": trn("{count:,} comparison", "{count:,} comparisons", number),
+        "example": trn("{count:,} example", "{count:,} examples", number),
+        "annotator": trn("{count:,} annotator", "{count:,} annotators", number),
+        "guidelines": trn("{count:,} guidelines", "{count:,} guidelines", number),
+        "annotation": trn("{count:,} answer", "{count:,} answers", number),
+        "snapshot": trn("{count:,} snapshot", "{count:,} snapshots", number),
+        "run": trn("{count:,} run", "{count:,} runs", number),
+    }[kind]
 
 
 def _shown(found: Lineage) -> tuple[dict[str, Node], int]:
@@ -62,9 +77,10 @@ def _wide(own: str, nodes: Mapping[str, Node], edges: Sequence[tuple[str, str]],
     lines = "".join(_curve(places[start], places[end]) for start, end in edges)
     boxes = "".join(_box(node, places[node.id], node.id == own) for node in nodes.values())
     width, height = 4 + len(columns) * (_WIDTH + _GAP) - _GAP, 4 + tallest * _ROW - (_ROW - _HEIGHT)
+    label, told = text(tr("Picture of the lineage")), text(tr("Lineage: {words}", words=words))
     return (
-        f'<div class="wide" role="region" aria-label="Picture of the lineage" tabindex="0"><svg width="{width}" '
-        f'height="{height}" role="img" aria-label="Lineage: {text(words)}">{lines}{boxes}</svg></div>'
+        f'<div class="wide" role="region" aria-label="{label}" tabindex="0"><svg width="{width}" '
+        f'height="{height}" role="img" aria-label="{told}">{lines}{boxes}</svg></div>'
     )
 
 
@@ -89,8 +105,8 @@ def _box(node: Node, place: Place, own: bool) -> str:
 
 def _second(node: Node) -> str:
     """The second line of a thing: its kind, unless the first says it, and its state."""
-    kind = "" if node.text.startswith(_WORDS[node.kind]) else _WORDS[node.kind]
-    return " · ".join(filter(None, (kind, node.detail)))
+    kind = tr(_WORDS[node.kind])
+    return " · ".join(filter(None, ("" if node.text.startswith(kind) else kind, node.detail)))
 
 
 def _narrow(own: str, nodes: Mapping[str, Node], edges: Sequence[tuple[str, str]], words: str) -> str:
@@ -104,9 +120,10 @@ def _narrow(own: str, nodes: Mapping[str, Node], edges: Sequence[tuple[str, str]
         f"{text(_short(_second(node), 42))}</text>"
         for id, node in nodes.items()
     )
+    told = text(tr("Lineage: {words}", words=words))
     return (
         f'<div class="slim"><svg width="100%" height="{len(rows) * _LINE}" role="img" '
-        f'aria-label="Lineage: {text(words)}">{arcs}{marks}</svg></div>'
+        f'aria-label="{told}">{arcs}{marks}</svg></div>'
     )
 
 
@@ -123,17 +140,17 @@ def _table(found: Lineage) -> str:
     for start, end in found.edges:
         made.setdefault(end, []).append(names[start])
     rows = "".join(
-        f"<tr><td>{text(node.text)}<small>{_WORDS[node.kind]}</small></td><td>{text(node.detail)}</td>"
+        f"<tr><td>{text(node.text)}<small>{text(tr(_WORDS[node.kind]))}</small></td><td>{text(node.detail)}</td>"
         f"<td>{text(_several(made.get(node.id, [])))}</td></tr>"
         for node in found.nodes
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("What", "State", "Made from"))
+    head = "".join(f'<th scope="col">{text(name)}</th>' for name in (tr("What"), tr("State"), tr("Made from")))
     return f'<div class="table rows"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def _several(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST:,} more" if len(names) > MOST else ""
-    return ", ".join(names[:MOST]) + more
+    first, more = ", ".join(names[:MOST]), len(names) - MOST
+    return tr("{names} and {count:,} more", names=first, count=more) if more > 0 else first
 
 
 def _short(words: str, most: int) -> str:

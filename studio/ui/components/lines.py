@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from studio.language import tr
 from studio.ui.components.html import text
 
 _WIDTH, _HEIGHT = 720, 220
@@ -39,7 +40,8 @@ def day_lines(days: Sequence[date], lines: Sequence[tuple[str, Sequence[int]]], 
     )
     paths = "".join(_line(number, counts, x, y) for number, (_, counts) in enumerate(lines))
     said = "; ".join(f"{name}: {sum(counts)}" for name, counts in lines)
-    label = f"{what}, {days[0]:%d %b} to {days[-1]:%d %b}. {said}"
+    span = {"first": f"{days[0]:%d %b}", "last": f"{days[-1]:%d %b}"}
+    label = tr("{what}, {first} to {last}. {counts}", what=what, counts=said, **span)
     return (
         f'<div class="chart lines"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(label)}">'
         f"{grid}{axis}{paths}{_end_labels(lines, x, y)}</svg></div>"

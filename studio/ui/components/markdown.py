@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from studio.language import tr
 from studio.ui.components.html import text
 
 _SCHEMES = ("http", "https", "mailto")
@@ -54,7 +55,8 @@ def _link(self: Any, tokens: Sequence[Token], index: int, options: Any, env: Any
 
 def _picture(self: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
     """In place of a picture, which would tell its server that somebody reads this."""
-    return f'<span class="chip">picture: {text(tokens[index].content or "without words")}</span>'
+    words = tr("picture: {words}", words=tokens[index].content or tr("without words"))
+    return f'<span class="chip">{text(words)}</span>'
 
 
 def _heading(self: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:

@@ -4,7 +4,7 @@ const count = () => {
   const bar = element.querySelector('.mon-acts');
   if (!bar) return;
   const ids = chosen();
-  bar.querySelector('output').textContent = ids.length ? `${ids.length} chosen` : 'None chosen';
+  bar.querySelector('output').textContent = ids.length ? tr('{count} chosen', { count: String(ids.length) }) : tr('None chosen');
   bar.querySelector('button').disabled = ids.length === 0;
   for (const group of element.querySelectorAll('div[data-reason]')) {
     const boxes = [...group.querySelectorAll('input[data-row]')];

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
+from studio.language import tr
 from studio.ui.components.html import text
 
 _WIDTH, _HEIGHT = 264, 84
@@ -95,7 +96,7 @@ def _round_up(value: float) -> float:
 
 def _mark(value: float, per_cent: bool) -> str:
     if per_cent:
-        return f"{100 * value:.3g} %"
+        return tr("{share:.3g} %", share=100 * value)
     if value >= 1e6:
-        return f"{value / 1e6:.3g}M"
-    return f"{value / 1e3:.3g}k" if value >= 1e4 else f"{value:.4g}"
+        return tr("{number:.3g}M", number=value / 1e6)
+    return tr("{number:.3g}k", number=value / 1e3) if value >= 1e4 else tr("{number:.4g}", number=value)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from studio.language import tr
 from studio.ui.components.curve import Point, smoothed, ticks
 from studio.ui.components.html import text
 
 MOST_RUNS = 4
+_LOSS = "{loss:.3f}"
 _WIDTH, _HEIGHT = 720, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 120, 14, 34
 
@@ -54,14 +56,15 @@ def overlay(runs: Sequence[Losses]) -> str:
         for t in ticks(top)
     )
     axis = "".join(
-        f'<text x="{x(s):.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{label}</text>'
-        for s, label in ((0, "0"), (last / 2, f"{last / 2:g}"), (last, f"step {last:g}"))
+        f'<text x="{x(s):.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{text(label)}</text>'
+        for s, label in ((0, "0"), (last / 2, f"{last / 2:g}"), (last, tr("step {step:g}", step=last)))
     )
     paths = "".join(_paths(number, run, x, y) for number, run in enumerate(drawn))
-    said = "; ".join(f"{run.name} ends at {run.end[1]:.3f}" for run in drawn if run.end)
+    ends = "; ".join(tr("{run} ends at {loss:.3f}", run=run.name, loss=run.end[1]) for run in drawn if run.end)
+    label = text(tr("Losses over steps. {losses}", losses=ends))
     return (
         f'<div class="chart lines overlay"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{text(f"Losses over steps. {said}")}">{grid}{axis}{paths}{_labels(drawn, x, y)}</svg></div>'
+        f'aria-label="{label}">{grid}{axis}{paths}{_labels(drawn, x, y)}</svg></div>'
     )
 
 
@@ -83,6 +86,7 @@ def _labels(runs: Sequence[Losses], x, y) -> str:  # type: ignore[no-untyped-def
         heights.append(max(height, heights[-1] + 16) if heights else height)
     over = max(0.0, heights[-1] - (_HEIGHT - _BOTTOM))
     return "".join(
-        f'<text class="end{number}" x="{x(step) + 8:.1f}" y="{height - over + 4:.1f}">{text(name)} {loss:.3f}</text>'
+        f'<text class="end{number}" x="{x(step) + 8:.1f}" y="{height - over + 4:.1f}">{text(name)} '
+        f"{tr(_LOSS, loss=loss)}</text>"
         for height, (_, number, name, (step, loss)) in zip(heights, ends, strict=True)
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, log10
 
+from studio.language import tr
 from studio.ui.components.html import text
 
 _WIDTH, _HEIGHT = 720, 270
@@ -70,7 +71,8 @@ def parallel(axes: Sequence[Axis], lines: Sequence[Line], loss_name: str) -> str
     ranked = sorted(lines, key=lambda line: (line.kind == "best", -line.loss))  # the best on top of all
     places = {id(line): rank for rank, line in enumerate(reversed(ranked))}
     drawn = "".join(_line(every, line, places[id(line)], len(ranked)) for line in ranked)
-    said = f"{len(lines)} trials over {', '.join(axis.name for axis in axes)} and {loss_name}"
+    names = ", ".join(axis.name for axis in axes)
+    said = tr("{count} trials over {settings} and {loss}", count=len(lines), settings=names, loss=loss_name)
     return (
         f'<div class="chart parallel"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="group" aria-label="{text(said)}">'
         f"{''.join(_bar(every, place) for place in range(len(every)))}{drawn}"

@@ -8,7 +8,7 @@ const count = (box) => {
   const bar = box?.querySelector('.pf-acts output');
   if (!bar) return;
   const ids = chosen(box);
-  bar.textContent = ids.length ? `${ids.length} chosen` : bar.dataset.all;
+  bar.textContent = ids.length ? tr('{count} chosen', { count: String(ids.length) }) : bar.dataset.all;
   bar.classList.toggle('on', ids.length > 0);
 };
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from studio.language import tr
 from studio.ui.components.html import text
 
 Point = tuple[date, float]
@@ -44,7 +45,7 @@ def rate_lines(lines: Sequence[tuple[str, Sequence[Point]]], what: str) -> str:
     said = "; ".join(f"{name} {points[-1][1]:.0%}" for name, points in lines)
     return (
         f'<div class="chart lines"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{text(f"{what}, last: {said}")}">{grid}{axis}{marks}'
+        f'aria-label="{text(tr("{what}, last: {shares}", what=what, shares=said))}">{grid}{axis}{marks}'
         f"{_labels([(name, x(points[-1][0]), y(points[-1][1]), points[-1][1]) for name, points in lines])}</svg></div>"
     )
 

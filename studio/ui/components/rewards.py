@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
+from studio.language import tr
 from studio.ui.components.html import text
 
 Point = tuple[float, float]
@@ -18,13 +19,17 @@ def rewards(margin: Sequence[Sequence[Point]], accuracy: Sequence[Sequence[Point
     A margin is a difference of rewards (beta times nats), an accuracy a share from 0 to 1.
     """
     shown = [
-        ("Reward margin", "how much more the model has come to prefer the better answers", margin, None),
-        ("Reward accuracy", "share of pairs whose better answer has the higher reward", accuracy, (0.0, 1.0)),
+        (tr("Reward margin"), tr("how much more the model has come to prefer the better answers"), margin, None),
+        (
+            tr("Reward accuracy"),
+            tr("share of pairs whose better answer has the higher reward"),
+            *(accuracy, (0.0, 1.0)),
+        ),
     ]
     parts = []
     for title, said, (train, validation), span in shown:
         if picture := _chart(title, [("train", train), ("validation", validation)], steps, span):
-            parts.append(f"<h3 style='margin-top:18px'>{title}</h3>{picture}<p class='quiet'>{text(said)}</p>")
+            parts.append(f"<h3 style='margin-top:18px'>{text(title)}</h3>{picture}<p class='quiet'>{text(said)}</p>")
     return "".join(parts)
 
 
@@ -54,14 +59,18 @@ def _chart(
         for value in marks
     )
     axis = "".join(
-        f'<text x="{x(step):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{label}</text>'
-        for step, label in ((0, "0"), (last, f"step {last:g}"))
+        f'<text x="{x(step):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{text(label)}</text>'
+        for step, label in ((0, "0"), (last, tr("step {step:g}", step=last)))
     )
     drawn = "".join(_line(name, [(x(step), y(value)) for step, value in points]) for name, points in lines)
-    said = ", ".join(f"{name} {points[-1][1]:.3f} at step {points[-1][0]:g}" for name, points in lines)
-    ends = _ends([(y(points[-1][1]), x(points[-1][0]), f"{name} {points[-1][1]:.3f}") for name, points in lines])
+    said = ", ".join(
+        tr("{line} {value:.3f} at step {step:g}", line=tr(name), value=points[-1][1], step=points[-1][0])
+        for name, points in lines
+    )
+    ends = _ends([(y(points[-1][1]), x(points[-1][0]), _end(name, points[-1][1])) for name, points in lines])
+    label = text(tr("{title}: {values}", title=title, values=said))
     return (
-        f'<div class="chart"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(f"{title}: {said}")}">'
+        f'<div class="chart"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
         f"{grid}{axis}{drawn}{ends}</svg></div>"
     )
 
@@ -73,10 +82,14 @@ def _line(name: str, places: Sequence[Point]) -> str:
     return line + (dots if name == "validation" else "")
 
 
+def _end(name: str, value: float) -> str:
+    return tr("{line} {value:.3f}", line=tr(name), value=value)
+
+
 def _ends(labels: Sequence[tuple[float, float, str]]) -> str:
     """Name and last value beside each line's end, pushed apart where they would touch."""
     placed, above = [], float("-inf")
     for height, x, words in sorted(labels):
         above = max(height, above + 15)
-        placed.append(f'<text x="{x + 8:.1f}" y="{above + 4:.1f}">{words}</text>')
+        placed.append(f'<text x="{x + 8:.1f}" y="{above + 4:.1f}">{text(words)}</text>')
     return "".join(placed)

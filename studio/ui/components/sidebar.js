@@ -3,6 +3,11 @@
 // the click on a tab.
 (() => {
   const GROUPS = { label: 'Label', review: 'Label', suggestions: 'Label', team: 'Label', data: 'Data', datasets: 'Data', preflight: 'Data', train: 'Train', evaluate: 'Judge', compare: 'Judge', deploy: 'Serve', monitor: 'Serve', people: 'Studio' };
+  const HEADINGS = { Label: tr('Label'), Data: tr('Data'), Train: tr('Train'), Judge: tr('Judge'), Serve: tr('Serve'), Studio: tr('Studio') };
+  const STATES = {
+    waiting: tr('waiting'), starting: tr('starting'), loading: tr('loading'), training: tr('training'), evaluating: tr('evaluating'),
+    sampling: tr('sampling'), ready: tr('ready'), stopping: tr('stopping'), paused: tr('paused'),
+  };
   // What a tab has in hand: the name in the address, where it is read, and what is clicked to take it in hand.
   const IN_HAND = {
     label: ['example', '.desk[data-example]', (node) => node.dataset.example],
@@ -137,7 +142,7 @@
     group = '';
     for (const tab of tabs()) {
       const of = GROUPS[tab.dataset.tabId] || '', badge = counts[tab.dataset.tabId];
-      if (of && of !== group) overlay.append(at(make('span', 'group', of), tab.offsetTop));
+      if (of && of !== group) overlay.append(at(make('span', 'group', HEADINGS[of]), tab.offsetTop));
       group = of;
       if (badge) {
         overlay.append(at(make('span', `badge ${badge.kind || ''}`, badge.text), tab.offsetTop));
@@ -147,15 +152,16 @@
   };
   const at = (node, top) => { node.style.top = `${top}px`; return node; };
 
-  const short = (n) => (n > 9999 ? `${Math.round(n / 1000)}k` : n.toLocaleString('en'));
+  const short = (n) => (n > 9999 ? tr('{count}k', { count: String(Math.round(n / 1000)) }) : n.toLocaleString(window.studioWords.language));
   const paint = (found) => {
     const next = {};
-    if (found.label) next.label = { text: short(found.label), words: `${found.label} to label` };
-    if (found.review) next.review = { text: short(found.review), words: `${found.review} to review` };
-    if (found.monitor) next.monitor = { text: short(found.monitor), kind: 'bad', words: `${found.monitor} alerts` };
+    if (found.label) next.label = { text: short(found.label), words: tr('{count} to label', { count: String(found.label) }) };
+    if (found.review) next.review = { text: short(found.review), words: tr('{count} to review', { count: String(found.review) }) };
+    if (found.monitor) next.monitor = { text: short(found.monitor), kind: 'bad', words: tr('{count} alerts', { count: String(found.monitor) }) };
     const at_work = (found.runs || []).filter((run) => !run.ended && run.project === project);
     const run = at_work[at_work.length - 1];
-    if (run) next.train = { text: run.done ? `${Math.round(100 * run.done)} %` : run.state, kind: 'busy', words: `run ${run.number} is ${run.state}` };
+    const state = run && (STATES[run.state] || run.state);
+    if (run) next.train = { text: run.done ? `${Math.round(100 * run.done)} %` : state, kind: 'busy', words: tr('run {number} is {state}', { number: String(run.number), state }) };
     const changed = JSON.stringify(next) !== JSON.stringify(counts);
     counts = next;
     if (changed) arrange();
@@ -163,7 +169,13 @@
   };
 
   // ---- The browser's tab, and a notification where one was asked for
-  const ENDED = { done: ['✓', 'is done'], failed: ['✗', 'failed'], stopped: ['■', 'has stopped'] };
+  const SIGNS = { done: '✓', failed: '✗', stopped: '■' };
+  const endedWords = ({ number: count, state }) => {
+    const number = String(count);
+    if (state === 'done') return tr('Run {number} is done', { number });
+    if (state === 'failed') return tr('Run {number} failed', { number });
+    return state === 'stopped' ? tr('Run {number} has stopped', { number }) : tr('Run {number} has ended', { number });
+  };
   const running = new Set();
   let told = [];
   const follow = (runs) => {
@@ -172,14 +184,14 @@
       else if (running.delete(run.id)) {
         told.push(run);
         if (store('sft-notify') && window.Notification?.permission === 'granted' && document.hidden) {
-          new Notification(`Run ${run.number} ${ENDED[run.state]?.[1] || 'has ended'}`, { body: run.name, tag: run.id });
+          new Notification(endedWords(run), { body: run.name, tag: run.id });
         }
       }
     }
     const busy = (runs || []).filter((run) => !run.ended).pop(), over = told[told.length - 1];
     let title = TITLE;
-    if (busy) title = `${busy.done ? `${Math.round(100 * busy.done)} %` : '…'} · Run ${busy.number} · ${TITLE}`;
-    if (over) title = `${(ENDED[over.state] || ['', 'has ended']).join(' Run ' + over.number + ' ')} · ${TITLE}`;
+    if (busy) title = `${busy.done ? `${Math.round(100 * busy.done)} %` : '…'} · ${tr('Run {number}', { number: String(busy.number) })} · ${TITLE}`;
+    if (over) title = `${SIGNS[over.state] || ''} ${endedWords(over)} · ${TITLE}`;
     if (document.title !== title && (busy || over || / · SFT Studio$/.test(document.title))) document.title = title;
   };
   const seen = () => {
@@ -195,7 +207,7 @@
     bell.hidden = !runs || !window.Notification || Notification.permission === 'denied';
     const on = Boolean(store('sft-notify')) && window.Notification?.permission === 'granted';
     bell.setAttribute('aria-pressed', String(on));
-    bell.textContent = on ? 'Tells you when a run ends' : 'Tell me when a run ends';
+    bell.textContent = on ? tr('Tells you when a run ends') : tr('Tell me when a run ends');
   };
   const ring = async () => {
     if (store('sft-notify')) store('sft-notify', '');

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from studio.language import tr
 from studio.ui.components.html import text
 
 _SORT = """
@@ -104,17 +105,22 @@ def choosable(
     side = ["num" if index in numeric else "" for index in range(len(head))]
     cells = "".join(f'<th scope="col" class="{c}">{text(name)}</th>' for c, name in zip(side, head, strict=True))
     body = "".join(
-        f'<tr><td class="pick"><input type="checkbox" data-id="{text(key)}" aria-label="{text(f"Choose {name}")}"></td>'
+        f'<tr><td class="pick"><input type="checkbox" data-id="{text(key)}" aria-label="{_choose(name)}"></td>'
         + "".join(f'<td class="{c}">{cell}</td>' for c, cell in zip(side, row, strict=True))
         + "</tr>"
         for key, name, row in rows
     )
+    caption, every = text(tr("Likely wrong labels")), text(tr("Choose all"))
     return (
-        f'<div class="choosable"><div class="table" role="region" aria-label="Likely wrong labels" tabindex="0"><table>'
-        f'<thead><tr><th class="pick"><input type="checkbox" aria-label="Choose all"></th>{cells}</tr></thead>'
+        f'<div class="choosable"><div class="table" role="region" aria-label="{caption}" tabindex="0"><table>'
+        f'<thead><tr><th class="pick"><input type="checkbox" aria-label="{every}"></th>{cells}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
         f'<button type="button" data-act disabled>{text(act)}<span></span></button></div>'
     )
+
+
+def _choose(name: str) -> str:
+    return text(tr("Choose {name}", name=name))
 
 
 def interval(low: float, value: float, high: float, least: float, most: float) -> str:

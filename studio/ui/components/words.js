@@ -1,5 +1,5 @@
 // What the page's scripts say, in the reader's language: tr('Left: {count}', { count: 3 }), and trn for one or many. The
-// texts come before this (studio.web.look); an English sentence is its own key, and figures are written as the language
+// texts come before this (studio.ui.translated); an English sentence is its own key, and figures are written as the language
 // writes them. Where somebody chooses another language, the page is loaded anew in it.
 (() => {
   const { language, texts, cookie } = window.studioWords;

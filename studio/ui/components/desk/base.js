@@ -19,10 +19,10 @@ const ask = async (path, body) => {
     answer = await response.json();
   } catch {
     const refused = response && response.status >= 400 && response.status < 500;
-    throw Object.assign(new Error(refused ? 'The studio refused this: reload the page.' : 'No connection to the studio.'), { told: Boolean(refused) });
+    throw Object.assign(new Error(refused ? tr('The studio refused this: reload the page.') : tr('No connection to the studio.')), { told: Boolean(refused) });
   }
   if (response.ok) return answer;
-  const message = answer.message || 'The studio could not do this: look at its log, then try again.';
+  const message = answer.message || tr('The studio could not do this: look at its log, then try again.');
   throw Object.assign(new Error(message), { told: true, status: response.status, conflict: answer.conflict });
 };
 
@@ -45,7 +45,8 @@ const el = (tag, attributes = {}, ...children) => {
 };
 const button = (words, onclick, attributes = {}) => el('button', { type: 'button', onclick, ...attributes }, words);
 const set = (node, words) => { if (node.textContent !== words) node.textContent = words; };
-const plural = (count, noun) => `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
+const roleWords = (role) => ({ system: tr('system'), user: tr('user'), assistant: tr('assistant'), tool: tr('tool') }[role] || role);
+const choiceWords = (choice) => (choice === 'tie' ? tr('tie') : choice); // of a preference
 const clock = (iso) => new Date(iso).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
 const short = (words, length = 90) => (words.length > length ? words.slice(0, length - 1) + '…' : words);
 const colour = (label) => (/^#[0-9a-f]{6}$/i.test(label.colour || '') ? label.colour : 'var(--accent)');

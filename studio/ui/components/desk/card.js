@@ -5,43 +5,43 @@ const actButton = (name, words, className = 'plain') => {
   return node;
 };
 
-const turnNode = (turn) => el('div', { class: 'turn ' + turn.role }, el('span', { class: 'who' }, turn.role), turn.content ? el('p', { dir: 'auto' }, turn.content) : null, turn.calls ? el('pre', { class: 'calls' }, turn.calls) : null);
-const contextNode = (words) => el('details', { class: 'turn context', open: true }, el('summary', { class: 'who' }, 'context'), el('p', { dir: 'auto' }, words));
-const toolsNode = (words) => el('details', { class: 'turn context' }, el('summary', { class: 'who' }, 'tools'), el('pre', { class: 'calls' }, words));
+const turnNode = (turn) => el('div', { class: 'turn ' + turn.role }, el('span', { class: 'who' }, roleWords(turn.role)), turn.content ? el('p', { dir: 'auto' }, turn.content) : null, turn.calls ? el('pre', { class: 'calls' }, turn.calls) : null);
+const contextNode = (words) => el('details', { class: 'turn context', open: true }, el('summary', { class: 'who' }, tr('context')), el('p', { dir: 'auto' }, words));
+const toolsNode = (words) => el('details', { class: 'turn context' }, el('summary', { class: 'who' }, tr('tools')), el('pre', { class: 'calls' }, words));
 
 // Nodes of the frame that a card fills. Made anew only when the task changes.
 let frame = null;
 const shapeOf = () => JSON.stringify([project, task]);
 const makeFrame = () => {
   form = makeForm();
-  const side = el('section', { class: 'desk-side prompt', 'aria-label': 'Example' });
+  const side = el('section', { class: 'desk-side prompt', 'aria-label': tr('Example') });
   const place = el('span', { class: 'quiet' });
-  const similar = el('button', { type: 'button', class: 'link-button', 'data-shortcut': 'similar', onclick: () => run('similar') }, 'Find similar');
-  const languages = task.kind === 'translation' && task.source_language ? el('span', { class: 'chip' }, 'from ' + task.source_language) : null;
+  const similar = el('button', { type: 'button', class: 'link-button', 'data-shortcut': 'similar', onclick: () => run('similar') }, tr('Find similar'));
+  const languages = task.kind === 'translation' && task.source_language ? el('span', { class: 'chip' }, tr('from {language}', { language: task.source_language })) : null;
   const head = el('div', { class: 'desk-heading' }, place, languages, el('span', { class: 'grow' }), similar);
   const comment = el('div', { class: 'desk-comment', role: 'note', hidden: true });
   const clash = el('div', { class: 'desk-clash' });
   const suggestion = makeSuggestion();
   const buttons = {
-    submit: actButton('submit', 'Submit', 'first'), skip: actButton('skip', 'Skip'), flag: actButton('flag', 'Flag'), undo: actButton('undo', 'Undo'),
+    submit: actButton('submit', tr('Submit'), 'first'), skip: actButton('skip', tr('Skip')), flag: actButton('flag', tr('Flag')), undo: actButton('undo', tr('Undo')),
   };
   const lease = el('p', { class: 'desk-lease quiet' });
   const foot = el('div', { class: 'desk-foot' }, el('div', { class: 'desk-buttons' }, Object.values(buttons)), el('div', { class: 'desk-line' }, lease));
-  const answer = el('section', { class: 'desk-side answer', 'aria-label': 'Answer' }, suggestion.node, form.node, foot);
+  const answer = el('section', { class: 'desk-side answer', 'aria-label': tr('Answer') }, suggestion.node, form.node, foot);
   const node = el('div', { class: 'desk-columns ' + form.layout, 'data-kind': task.kind }, side, answer);
   return { node: el('div', { class: 'desk-focus' }, head, comment, clash, node), side, place, similar, comment, clash, suggestion, buttons, lease, line: foot.lastChild, shape: shapeOf() };
 };
 
-const SOURCES = { starter: 'the starter model', encoder: 'the starter encoder', endpoint: 'the endpoint' };
-const sourceWords = (source) => SOURCES[source] || (source || 'a model').replace(/^run:/, 'run ');
-const rateWords = (rate) => (rate === null || rate === undefined ? '' : ` · ${Math.round(100 * rate)} % accepted this week`);
+const SOURCES = { starter: tr('the starter model'), encoder: tr('the starter encoder'), endpoint: tr('the endpoint'), '': tr('a model') };
+const sourceWords = (source) => SOURCES[source || ''] || (source.startsWith('run:') ? tr('run {name}', { name: source.slice(4) }) : source);
+const rateWords = (rate) => (rate === null || rate === undefined ? '' : ' · ' + tr('{percent} % accepted this week', { percent: Math.round(100 * rate) }));
 const sameAnswer = (a, b) => a.response.trim() === b.response.trim() && (a.value || '') === (b.value || '');
 
 const makeSuggestion = () => {
   const words = el('span', {}), choice = el('b', { class: 'suggested-label', dir: 'auto' });
-  const accept = el('button', { type: 'button', class: 'small', 'aria-label': 'Accept', 'data-shortcut': 'accept', 'aria-keyshortcuts': ariaKey('accept'), onclick: () => run('accept') }, 'Accept', kbd('accept'));
-  const clear = button('Clear', () => rewrite(NOTHING), { class: 'small', 'aria-label': 'Clear the draft' });
-  const restore = button('Restore', () => rewrite(desk.card.suggestion), { class: 'small', 'aria-label': 'Restore the draft' });
+  const accept = el('button', { type: 'button', class: 'small', 'aria-label': tr('Accept'), 'data-shortcut': 'accept', 'aria-keyshortcuts': ariaKey('accept'), onclick: () => run('accept') }, tr('Accept'), kbd('accept'));
+  const clear = button(tr('Clear'), () => rewrite(NOTHING), { class: 'small', 'aria-label': tr('Clear the draft') });
+  const restore = button(tr('Restore'), () => rewrite(desk.card.suggestion), { class: 'small', 'aria-label': tr('Restore the draft') });
   return { node: el('div', { class: 'desk-suggestion', hidden: true }, el('span', { class: 'spark', 'aria-hidden': 'true' }, '✦'), words, choice, el('span', { class: 'grow' }), accept, clear, restore), words, choice, accept, clear, restore };
 };
 const rewrite = (answer) => {
@@ -57,8 +57,10 @@ const showSuggestionState = () => {
   if (!given || !frame) return;
   const { words, accept, clear, restore, choice } = frame.suggestion;
   const offered = Boolean(form.suggest), asIs = offered || untouchedSuggestion();
-  set(words, `${offered ? 'suggested' : asIs ? 'draft' : 'edited from the draft'} by ${sourceWords(given.source)}${rateWords(given.rate)}`);
-  set(choice, offered ? given.response.split('\n').join(', ') : '');
+  const source = sourceWords(given.source);
+  const state = offered ? tr('suggested by {source}', { source }) : asIs ? tr('draft by {source}', { source }) : tr('edited from the draft by {source}', { source });
+  set(words, state + rateWords(given.rate));
+  set(choice, offered ? given.response.split('\n').map(task.kind === 'preference' ? choiceWords : String).join(', ') : '');
   accept.hidden = !asIs;
   clear.hidden = offered || !asIs;
   restore.hidden = offered || asIs;
@@ -69,11 +71,11 @@ const paintCard = () => {
   root.classList.remove('is-empty');
   frame.side.replaceChildren(...(task.kind === 'chat' ? [] : card.turns.map(turnNode)), ...(card.context ? [contextNode(card.context)] : []), ...(card.payload.tools ? [toolsNode(card.payload.tools)] : []));
   frame.side.hidden = !frame.side.children.length;
-  set(frame.place, [card.source, { labeled: 'labeled', skipped: 'skipped', flagged: 'flagged', dropped: 'dropped' }[card.status]].filter(Boolean).join(' · '));
+  set(frame.place, [card.source, { labeled: tr('labeled'), skipped: tr('skipped'), flagged: tr('flagged'), dropped: tr('dropped') }[card.status]].filter(Boolean).join(' · '));
   frame.comment.hidden = !card.comment;
-  if (card.comment) frame.comment.replaceChildren(el('b', {}, `Sent back by ${card.comment.by}`), el('p', { dir: 'auto' }, card.comment.text));
+  if (card.comment) frame.comment.replaceChildren(el('b', {}, tr('Sent back by {name}', { name: card.comment.by })), el('p', { dir: 'auto' }, card.comment.text));
   if (frame.clash.firstChild) frame.clash.replaceChildren();
-  set(frame.buttons.skip.firstChild, card.status === 'todo' ? 'Skip' : 'Back to the queue');
+  set(frame.buttons.skip.firstChild, card.status === 'todo' ? tr('Skip') : tr('Back to the queue'));
   frame.buttons.skip.setAttribute('aria-label', frame.buttons.skip.firstChild.textContent);
   frame.suggestion.node.hidden = !card.suggestion;
   form.show?.(card);
@@ -92,7 +94,7 @@ const paintFrameState = () => {
   const possible = desk.undoable === undefined || desk.undoable > 0;
   for (const node of root.querySelectorAll('[data-shortcut=undo]')) {
     node.disabled = !possible;
-    node.title = possible ? (desk.undoable ? `${plural(desk.undoable, 'act')} can be taken back` : '') : 'Nothing to take back yet';
+    node.title = possible ? (desk.undoable ? trn('{count} act can be taken back', '{count} acts can be taken back', desk.undoable) : '') : tr('Nothing to take back yet');
   }
 };
 
@@ -101,7 +103,7 @@ const paintLease = () => {
   if (!frame) return;
   if (!until || desk.card.status !== 'todo') { set(frame.lease, ''); return; }
   const over = Date.parse(until) < Date.now();
-  set(frame.lease, over ? `Your hold ended at ${clock(until)}. Your text is kept, and submitting still counts.` : `Held for you until ${clock(until)}`);
+  set(frame.lease, over ? tr('Your hold ended at {time}. Your text is kept, and submitting still counts.', { time: clock(until) }) : tr('Held for you until {time}', { time: clock(until) }));
   frame.lease.classList.toggle('over', over);
 };
 

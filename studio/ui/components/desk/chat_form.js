@@ -1,7 +1,7 @@
 // A conversation as it is edited: turns are added, edited, moved and deleted (a deletion can be taken back), a system
 // turn stands first, and each assistant turn says whether it is trained on.
 
-const ROLES = { system: 'System', user: 'User', assistant: 'Assistant', tool: 'Tool' };
+const ROLES = { system: tr('System'), user: tr('User'), assistant: tr('Assistant'), tool: tr('Tool') };
 
 // The calls of a turn as people read them: they are kept as they came, and are no text to edit.
 const callsOf = (extra) => {
@@ -12,10 +12,10 @@ const callsOf = (extra) => {
 
 const chatForm = () => {
   let turns = [], deleted = [], held = false;
-  const list = el('ol', { class: 'desk-turns', 'aria-label': 'Conversation' });
-  const back = button('Bring it back', () => restore(), {});
+  const list = el('ol', { class: 'desk-turns', 'aria-label': tr('Conversation') });
+  const back = button(tr('Bring it back'), () => restore(), {});
   const gone = el('p', { class: 'desk-gone', role: 'status', hidden: true }, el('span', {}), back);
-  const adders = ['user', 'assistant', 'system'].map((role) => button(`Add ${role} turn`, () => add(role), { class: 'quiet-button', 'data-role': role }));
+  const adders = Object.entries({ user: tr('Add user turn'), assistant: tr('Add assistant turn'), system: tr('Add system turn') }).map(([role, words]) => button(words, () => add(role), { class: 'quiet-button', 'data-role': role }));
   adders[0].append(kbd('turn'));
 
   const fresh = (role, content = '', train = role === 'assistant', extra = '') => ({ role, content, train, extra, row: null });
@@ -26,10 +26,10 @@ const chatForm = () => {
     area.readOnly = held;
     const tool = (words, sign, action, run) => button(sign, run, { class: 'tool', 'aria-label': words, title: `${words} (${shownKey(action)})` });
     const who = el('span', { class: 'who' });
-    const train = el('button', { type: 'button', role: 'switch', class: 'train', 'aria-checked': String(turn.train), onclick: () => flip(turn) }, el('i', {}), 'Train on this');
+    const train = el('button', { type: 'button', role: 'switch', class: 'train', 'aria-checked': String(turn.train), onclick: () => flip(turn) }, el('i', {}), tr('Train on this'));
     const node = el('li', { class: 'turn ' + turn.role },
       el('div', { class: 'turn-head' }, who, el('span', { class: 'grow' }), turn.role === 'assistant' ? train : null,
-        tool('Move turn up', '↑', 'up', () => move(turn, -1)), tool('Move turn down', '↓', 'down', () => move(turn, 1)), tool('Delete turn', '✕', 'drop', () => drop(turn))),
+        tool(tr('Move turn up'), '↑', 'up', () => move(turn, -1)), tool(tr('Move turn down'), '↓', 'down', () => move(turn, 1)), tool(tr('Delete turn'), '✕', 'drop', () => drop(turn))),
       area, callsOf(turn.extra) ? el('pre', { class: 'calls' }, callsOf(turn.extra)) : null);
     return { node, area, train, who };
   };
@@ -40,7 +40,7 @@ const chatForm = () => {
     turns.forEach((turn, index) => {
       turn.row ||= row(turn);
       set(turn.row.who, ROLES[turn.role]);
-      turn.row.area.setAttribute('aria-label', turn === last ? `Response (turn ${index + 1}, assistant)` : `Turn ${index + 1}, ${turn.role}`);
+      turn.row.area.setAttribute('aria-label', turn === last ? tr('Response (turn {number}, assistant)', { number: index + 1 }) : tr('Turn {number}, {role}', { number: index + 1, role: roleWords(turn.role) }));
       turn.row.node.classList.toggle('target', turn.train && turn.role === 'assistant');
       turn.row.train.setAttribute('aria-checked', String(turn.train));
       const [up, down] = turn.row.node.querySelectorAll('.tool');
@@ -50,7 +50,7 @@ const chatForm = () => {
     });
     while (list.children.length > turns.length) list.lastChild.remove();
     gone.hidden = !deleted.length;
-    if (deleted.length) set(gone.firstChild, `Deleted: “${short(deleted.at(-1).turn.content || 'an empty turn', 60)}”. `);
+    if (deleted.length) set(gone.firstChild, tr('Deleted: “{text}”. ', { text: short(deleted.at(-1).turn.content || tr('an empty turn'), 60) }));
     const hasSystem = turns.some(({ role }) => role === 'system');
     adders[2].hidden = hasSystem;
   };
@@ -96,7 +96,7 @@ const chatForm = () => {
   };
   let card = { turns: [] };
   return {
-    node: el('div', { class: 'desk-chat' }, heading(el('span', { class: 'label' }, 'Conversation'), ''), list, gone, el('div', { class: 'desk-adders' }, adders)),
+    node: el('div', { class: 'desk-chat' }, heading(el('span', { class: 'label' }, tr('Conversation')), ''), list, gone, el('div', { class: 'desk-adders' }, adders)),
     layout: 'stack',
     show: (next) => { card = next; },
     write: ({ response, value }) => {
@@ -115,10 +115,11 @@ const chatForm = () => {
     }),
     problem: () => {
       const last = turns.at(-1);
-      if (!last || last.role !== 'assistant') return 'A conversation ends with an assistant turn: add one, or delete what follows it.';
+      if (!last || last.role !== 'assistant') return tr('A conversation ends with an assistant turn: add one, or delete what follows it.');
       const empty = turns.findIndex(({ content, extra }) => !content.trim() && !callsOf(extra));
-      if (empty >= 0) return turns[empty] === last ? 'Write a response first, or skip this one.' : `Turn ${empty + 1} is empty: write it or delete it.`;
-      return turns.some(({ role, train }) => role === 'assistant' && train) ? '' : 'Switch “Train on this” on for at least one assistant turn.';
+      if (empty >= 0 && turns[empty] === last) return canSkip ? tr('Write a response first, or skip this one.') : tr('Write a response first.');
+      if (empty >= 0) return tr('Turn {number} is empty: write it or delete it.', { number: empty + 1 });
+      return turns.some(({ role, train }) => role === 'assistant' && train) ? '' : tr('Switch “Train on this” on for at least one assistant turn.');
     },
     focus: () => (turns.findLast(({ role }) => role === 'assistant') || turns.at(-1))?.row.area.focus({ preventScroll: true }),
     hold: (now) => { held = now; for (const turn of turns) turn.row.area.readOnly = now; },

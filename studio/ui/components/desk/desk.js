@@ -2,7 +2,7 @@
 
 let shownAt = 0, loads = 0, leftProject = '', scrolled = false;
 let opened = ''; // the example that was opened on purpose: a refresh, however late it comes, leaves it in hand
-const SAID = { submit: 'Saved.', skip: 'Skipped.', flag: 'Flagged.' };
+const SAID = { submit: tr('Saved.'), skip: tr('Skipped.'), flag: tr('Flagged.') };
 
 // Put the page's parts in place for what is to be shown now.
 const paint = () => {
@@ -85,7 +85,7 @@ const load = async ({ wanted = '', back = false } = {}) => {
     if (turn !== loads) return;
     if (error.status === 404 && remembered) { touched = sent = 0; load({ back: true }); return; }
     if (!error.told) disconnected();
-    say(error.told ? error.message : 'No connection to the studio: what is here stays, and it tries again by itself.', 'bad');
+    say(error.told ? error.message : tr('No connection to the studio: what is here stays, and it tries again by itself.'), 'bad');
   }
 };
 
@@ -141,7 +141,7 @@ const notSent = (body, error, at) => {
   pending = { body, at };
   if (body.action === 'submit') { store.set(draftName(body.example), JSON.stringify(normal(body))); store.set(atName(), body.example); touched ||= 1; }
   disconnected();
-  say('Not saved yet: no connection to the studio. Your text is kept and sent by itself.', 'bad');
+  say(tr('Not saved yet: no connection to the studio. Your text is kept and sent by itself.'), 'bad');
 };
 
 // Somebody, or I myself elsewhere, saved another answer meanwhile. Mine stays a draft until one is chosen.
@@ -151,7 +151,7 @@ const clash = (body, { conflict, message }) => {
     forget(body.example);
     touched = sent = 0;
     hold(false);
-    load({ back: true }).then(() => say('Saved.', 'good'));
+    load({ back: true }).then(() => say(tr('Saved.'), 'good'));
     return;
   }
   if (desk.card?.id !== body.example) { // it waited for the connection, and another card is in hand
@@ -168,7 +168,7 @@ const clash = (body, { conflict, message }) => {
     ontheirs: () => keepTheirs(body.example, theirs),
     onmerge: () => form.focus(),
   }));
-  say('Not saved: choose which version stays.', 'bad');
+  say(tr('Not saved: choose which version stays.'), 'bad');
   frame.clash.querySelector('button').focus();
 };
 const keepTheirs = async (id, theirs) => {
@@ -178,7 +178,7 @@ const keepTheirs = async (id, theirs) => {
   forget(id);
   touched = sent = 0;
   await load({ back: true });
-  say('Their version stays.', 'good');
+  say(tr('Their version stays.'), 'good');
 };
 
 const undo = async () => {
@@ -192,19 +192,19 @@ const undo = async () => {
     connected();
     if (next.taken_back) { touched = sent = 0; opened = ''; }
     show(next, { refresh: !next.taken_back });
-    say(next.taken_back ? 'Taken back: edit it and submit again.' : 'Nothing left to undo.');
+    say(next.taken_back ? tr('Taken back: edit it and submit again.') : tr('Nothing left to undo.'));
     if (view === 'bulk') loadBulk();
   } catch (error) {
     if (!error.told) disconnected();
-    say(error.told ? error.message : 'No connection to the studio: nothing was taken back. Try again.', 'bad');
+    say(error.told ? error.message : tr('No connection to the studio: nothing was taken back. Try again.'), 'bad');
   } finally { hold(false); }
 };
 
 const accept = () => {
   const given = desk?.card?.suggestion;
   if (view === 'bulk') { bulkAct('accept'); return; }
-  if (!given || busy) { if (!given) say('There is no suggestion to accept here.'); return; }
-  if (touched && !form.suggest && !untouchedSuggestion()) { say('You changed the draft: submit yours, or restore the draft first.', 'bad'); return; }
+  if (!given || busy) { if (!given) say(tr('There is no suggestion to accept here.')); return; }
+  if (touched && !form.suggest && !untouchedSuggestion()) { say(tr('You changed the draft: submit yours, or restore the draft first.'), 'bad'); return; }
   form.write(normal(given));
   act('submit', normal(given));
 };

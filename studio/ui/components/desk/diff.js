@@ -31,24 +31,34 @@ const walk = (x, y, add) => {
 
 // An answer as plain text, whatever its task.
 const asText = ({ response, value }) => {
-  if (!value) return response;
+  const words = task.kind === 'preference' ? choiceWords(response) : response;
+  if (!value) return words;
   try {
     const parsed = JSON.parse(value);
-    if (parsed.turns) return parsed.turns.map((turn) => `${ROLES[turn.role] || turn.role}${turn.role === 'assistant' && !turn.train ? ' (not trained on)' : ''}: ${turn.content}`).join('\n\n');
-    return [parsed.choice, parsed.margin && `margin ${parsed.margin}`, parsed.reason].filter(Boolean).join(' · ');
-  } catch { return response; }
+    if (parsed.turns) return parsed.turns.map((turn) => `${turn.role === 'assistant' && !turn.train ? tr('{role} (not trained on)', { role: ROLES.assistant }) : ROLES[turn.role] || turn.role}: ${turn.content}`).join('\n\n');
+    return [choiceWords(parsed.choice), parsed.margin && tr('margin {margin}', { margin: parsed.margin }), parsed.reason].filter(Boolean).join(' · ');
+  } catch { return words; }
 };
 const marked = (parts, own) => el('p', { dir: 'auto' }, parts.filter(({ kind }) => kind === 'same' || kind === own)
   .map(({ kind, words }) => (kind === 'same' ? words : el('mark', { class: own }, words))));
 
+// When and by whom the other version was saved.
+const savedWords = ({ at, by }) => {
+  const values = { name: by };
+  if (at) values.time = clock(at);
+  if (by === user?.name) return at ? tr('saved at {time} from another window of yours', values) : tr('saved from another window of yours');
+  return at ? tr('saved at {time} by {name}', values) : tr('saved by {name}', values);
+};
+
 // The form below the panel stays live: what stands there is mine, and a submit keeps it.
 const conflictPanel = ({ mine, theirs, message, onmine, ontheirs, onmerge }) => {
   const parts = wordDiff(asText(theirs), asText(mine));
+  const [before, after] = tr('Or {button}: change the answer below and submit it.').split('{button}');
   const side = (words, note, body, keep) => el('section', { class: 'desk-version', 'aria-label': words }, el('span', { class: 'who' }, el('b', {}, words), note), body, keep);
-  return el('div', { class: 'desk-conflict', role: 'group', 'aria-label': 'Two versions of this answer' },
+  return el('div', { class: 'desk-conflict', role: 'group', 'aria-label': tr('Two versions of this answer') },
     el('p', { role: 'alert' }, message),
     el('div', { class: 'desk-versions' },
-      side('Theirs', ` · saved${theirs.at ? ' at ' + clock(theirs.at) : ''} ${theirs.by === user?.name ? 'from another window of yours' : 'by ' + theirs.by}`, marked(parts, 'gone'), button('Keep theirs', ontheirs)),
-      side('Mine', ' · not saved yet, kept as a draft', marked(parts, 'new'), button('Keep mine', onmine, { class: 'first' }))),
-    el('p', { class: 'quiet' }, 'Or ', button('edit merged', onmerge, { class: 'link-button', 'aria-label': 'Edit merged' }), ': change the answer below and submit it.'));
+      side(tr('Theirs'), ' · ' + savedWords(theirs), marked(parts, 'gone'), button(tr('Keep theirs'), ontheirs)),
+      side(tr('Mine'), ' · ' + tr('not saved yet, kept as a draft'), marked(parts, 'new'), button(tr('Keep mine'), onmine, { class: 'first' }))),
+    el('p', { class: 'quiet' }, before, button(tr('edit merged'), onmerge, { class: 'link-button', 'aria-label': tr('Edit merged') }), after));
 };

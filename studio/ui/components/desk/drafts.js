@@ -12,12 +12,15 @@ const localDraft = (id) => {
 const forget = (id) => { store.drop(draftName(id)); if (store.get(atName()) === id) store.drop(atName()); };
 const atName = () => `sft-at-${project}`;
 
-const WORDS = { saving: 'Saving draft…', saved: '✓ Draft saved', offline: 'Draft kept in this browser', '': '' };
+const WORDS = { saving: tr('Saving draft…'), saved: tr('✓ Draft saved'), offline: tr('Draft kept in this browser'), '': '' };
 const markDraft = (state) => {
   root.dataset.draft = state;
   const tick = root.querySelector('.desk-tick');
   if (tick) set(tick, WORDS[state]);
 };
+
+// What a form asks for may be skipped here; a reviewer, who uses the same forms, cannot.
+const canSkip = true;
 
 // Called by a form at each edit.
 const typed = () => {
@@ -50,20 +53,21 @@ const keepDraft = async () => {
   } catch (error) {
     if (!error.told) { disconnected(); return; }
     markDraft('offline');
-    say(`${error.message} Your text is kept in this browser.`, 'bad');
+    say(tr('{problem} Your text is kept in this browser.', { problem: error.message }), 'bad');
   }
 };
 // Before something replaces the card, what was typed is put in front of the requests that follow.
 const flushDraft = () => { if (draftTimer || touched !== sent) keepDraft(); };
 
-const barWords = el('span', {}), barStop = button('Do not send it', () => { dropPending(); say('It was not sent. Your text is still here.'); });
-const bar = el('div', { class: 'desk-offline', role: 'alert', hidden: true }, barWords, el('span', { class: 'grow' }), barStop, button('Try now', () => retry()));
+const barWords = el('span', {}), barStop = button(tr('Do not send it'), () => { dropPending(); say(tr('It was not sent. Your text is still here.')); });
+const bar = el('div', { class: 'desk-offline', role: 'alert', hidden: true }, barWords, el('span', { class: 'grow' }), barStop, button(tr('Try now'), () => retry()));
+const ACTS = { submit: tr('submit'), skip: tr('skip'), flag: tr('flag') };
 const showBar = () => {
   bar.hidden = !offline;
   barStop.hidden = !pending;
   set(barWords, pending
-    ? `No connection to the studio. Your ${pending.body.action} is not saved yet: it is sent by itself when the studio is back.`
-    : 'No connection to the studio. What you type is kept in this browser and saved when the studio is back.');
+    ? tr('No connection to the studio. Your {act} is not saved yet: it is sent by itself when the studio is back.', { act: ACTS[pending.body.action] })
+    : tr('No connection to the studio. What you type is kept in this browser and saved when the studio is back.'));
 };
 const dropPending = () => { pending = null; if (offline) showBar(); };
 
@@ -81,7 +85,7 @@ const connected = () => {
   showBar();
   if (pending) { setTimeout(sendPending); return; } // any answer may be the first sign of life, a look at the desk too
   if (touched !== sent && !draftTimer) draftTimer = setTimeout(keepDraft);
-  say('Connected again: nothing was lost.', 'good');
+  say(tr('Connected again: nothing was lost.'), 'good');
 };
 const sendPending = () => {
   if (!pending) return;

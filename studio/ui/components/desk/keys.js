@@ -1,26 +1,31 @@
 // Which key does what. A key is written 'Ctrl+Enter', 'Alt+S', '1' or '?'; each user may give an action another one.
 
+const choiceKeyWords = (number) => ({
+  1: tr('Label or rating {number}, or answer A', { number }),
+  2: tr('Label or rating {number}, or answer B', { number }),
+  10: tr('Label or rating {number}, or a tie', { number }),
+}[number] || tr('Label or rating {number}', { number }));
 const ACTIONS = [
-  { id: 'submit', words: 'Submit', key: 'Ctrl+Enter', group: 'Answer' },
-  { id: 'accept', words: 'Accept the suggestion and submit', key: 'Alt+A', group: 'Answer' },
-  { id: 'skip', words: 'Skip', key: 'Alt+S', group: 'Answer' },
-  { id: 'flag', words: 'Flag', key: 'Alt+F', group: 'Answer' },
-  { id: 'undo', words: 'Undo', key: 'Alt+Z', group: 'Answer' },
-  { id: 'previous', words: 'Open my last answer again', key: 'Alt+P', group: 'Around' },
-  { id: 'view', words: 'Focus or bulk view', key: 'Alt+B', group: 'Around' },
-  { id: 'similar', words: 'Find similar examples', key: 'Alt+M', group: 'Around' },
-  { id: 'guidelines', words: 'Show or hide the guidelines', key: 'Alt+G', group: 'Around' },
-  { id: 'help', words: 'Show the keys', key: '?', group: 'Around' },
-  { id: 'turn', words: 'Chat: add a turn', key: 'Alt+N', group: 'Chat' },
-  { id: 'up', words: 'Chat: move this turn up', key: 'Alt+ArrowUp', group: 'Chat' },
-  { id: 'down', words: 'Chat: move this turn down', key: 'Alt+ArrowDown', group: 'Chat' },
-  { id: 'drop', words: 'Chat: delete this turn', key: 'Alt+X', group: 'Chat' },
-  { id: 'train', words: 'Chat: train on this turn, or not', key: 'Alt+T', group: 'Chat' },
+  { id: 'submit', words: tr('Submit'), key: 'Ctrl+Enter', group: tr('Answer') },
+  { id: 'accept', words: tr('Accept the suggestion and submit'), key: 'Alt+A', group: tr('Answer') },
+  { id: 'skip', words: tr('Skip'), key: 'Alt+S', group: tr('Answer') },
+  { id: 'flag', words: tr('Flag'), key: 'Alt+F', group: tr('Answer') },
+  { id: 'undo', words: tr('Undo'), key: 'Alt+Z', group: tr('Answer') },
+  { id: 'previous', words: tr('Open my last answer again'), key: 'Alt+P', group: tr('Around') },
+  { id: 'view', words: tr('Focus or bulk view'), key: 'Alt+B', group: tr('Around') },
+  { id: 'similar', words: tr('Find similar examples'), key: 'Alt+M', group: tr('Around') },
+  { id: 'guidelines', words: tr('Show or hide the guidelines'), key: 'Alt+G', group: tr('Around') },
+  { id: 'help', words: tr('Show the keys'), key: '?', group: tr('Around') },
+  { id: 'turn', words: tr('Chat: add a turn'), key: 'Alt+N', group: tr('Chat') },
+  { id: 'up', words: tr('Chat: move this turn up'), key: 'Alt+ArrowUp', group: tr('Chat') },
+  { id: 'down', words: tr('Chat: move this turn down'), key: 'Alt+ArrowDown', group: tr('Chat') },
+  { id: 'drop', words: tr('Chat: delete this turn'), key: 'Alt+X', group: tr('Chat') },
+  { id: 'train', words: tr('Chat: train on this turn, or not'), key: 'Alt+T', group: tr('Chat') },
   ...Array.from({ length: 10 }, (_, index) => ({
     id: 'choose' + (index + 1),
-    words: `Label or rating ${index + 1}` + ({ 0: ', or answer A', 1: ', or answer B', 9: ', or a tie' }[index] || ''),
+    words: choiceKeyWords(index + 1),
     key: String((index + 1) % 10),
-    group: 'Choose',
+    group: tr('Choose'),
   })),
 ];
 const DEFAULTS = Object.fromEntries(ACTIONS.map(({ id, key }) => [id, key]));
@@ -73,16 +78,16 @@ const loadKeys = async () => {
 // Why a key cannot be given to an action; '' when it can.
 const TAKEN = /^(Tab|Shift\+Tab|Enter|Shift\+Enter|Escape| |Backspace|Delete|F5|F11|F12|Arrow\w+|Ctrl\+([ACFLNPRTVWXYZ]|Tab|F4|Shift\+[INT]))$/;
 const refusal = (id, key) => {
-  if (!key || /(Control|Shift|Alt|Meta|CapsLock|Dead|AltGraph|Process)$/.test(key)) return 'This key types a character: hold Ctrl or Alt with it, or choose another.';
-  if (TAKEN.test(key)) return `${key === ' ' ? 'The space bar' : key} belongs to the browser and to text fields: choose another key.`;
+  if (!key || /(Control|Shift|Alt|Meta|CapsLock|Dead|AltGraph|Process)$/.test(key)) return tr('This key types a character: hold Ctrl or Alt with it, or choose another.');
+  if (TAKEN.test(key)) return tr('{key} belongs to the browser and to text fields: choose another key.', { key: key === ' ' ? tr('The space bar') : key });
   const other = ACTIONS.find((action) => action.id !== id && keys[action.id] === key);
-  return other ? `${key} is already the key of “${other.words}”: give that action another key first.` : '';
+  return other ? tr('{key} is already the key of “{action}”: give that action another key first.', { key, action: other.words }) : '';
 };
 
 // The dialog that lists the keys and changes them.
 const showHelp = () => {
   if (root.querySelector('dialog[open]')) return;
-  const line = el('p', { class: 'desk-key-say', role: 'status', 'aria-live': 'polite' }, 'Click a key to change it. Esc leaves a text field, so that single keys act.');
+  const line = el('p', { class: 'desk-key-say', role: 'status', 'aria-live': 'polite' }, tr('Click a key to change it. Esc leaves a text field, so that single keys act.'));
   const rows = el('div', { class: 'desk-keys' });
   let waiting = null;
   const save = async (wanted, words) => {
@@ -90,7 +95,7 @@ const showHelp = () => {
       await ask('keys', { keys: wanted });
       keys = { ...DEFAULTS, ...wanted };
       line.textContent = words;
-    } catch (error) { line.textContent = error.message + ' The keys are as they were.'; }
+    } catch (error) { line.textContent = tr('{problem} The keys are as they were.', { problem: error.message }); }
     waiting = null;
     paint();
     showKeys();
@@ -99,24 +104,24 @@ const showHelp = () => {
     const focused = document.activeElement?.dataset?.action;
     rows.replaceChildren(...[...new Set(ACTIONS.map(({ group }) => group))].map((group) =>
       el('section', {}, el('h3', {}, group), el('dl', {}, ACTIONS.filter((action) => action.group === group).map(({ id, words }) =>
-        el('div', {}, el('dt', {}, words), el('dd', {}, button(waiting === id ? 'press a key…' : shownKey(id), () => { waiting = id; line.textContent = `Press the new key for “${words}”; Esc leaves it.`; paint(); }, {
-          class: 'desk-key' + (waiting === id ? ' waiting' : ''), 'data-action': id, 'aria-label': `Change the key of ${words}, now ${keys[id]}`,
+        el('div', {}, el('dt', {}, words), el('dd', {}, button(waiting === id ? tr('press a key…') : shownKey(id), () => { waiting = id; line.textContent = tr('Press the new key for “{action}”; Esc leaves it.', { action: words }); paint(); }, {
+          class: 'desk-key' + (waiting === id ? ' waiting' : ''), 'data-action': id, 'aria-label': tr('Change the key of {action}, now {key}', { action: words, key: keys[id] }),
         }))))))));
     if (focused) rows.querySelector(`[data-action=${focused}]`)?.focus();
   };
   paint();
-  const box = dialog('Keys', line, rows, el('div', { class: 'desk-buttons' },
-    button('Close', () => box.close(), { class: 'first' }),
-    button('Reset to defaults', () => save({}, 'All keys are as they came.'))));
+  const box = dialog(tr('Keys'), line, rows, el('div', { class: 'desk-buttons' },
+    button(tr('Close'), () => box.close(), { class: 'first' }),
+    button(tr('Reset to defaults'), () => save({}, tr('All keys are as they came.')))));
   box.addEventListener('cancel', (event) => { if (waiting) event.preventDefault(); });
   box.addEventListener('keydown', (event) => {
     if (!waiting || ['Control', 'Shift', 'Alt', 'Meta', 'AltGraph'].includes(event.key)) return;
     event.preventDefault();
     event.stopPropagation();
-    if (event.key === 'Escape') { waiting = null; line.textContent = 'Left as it was.'; paint(); return; }
+    if (event.key === 'Escape') { waiting = null; line.textContent = tr('Left as it was.'); paint(); return; }
     const key = keyOf(event), why = refusal(waiting, key);
     if (why) { line.textContent = why; return; }
-    save({ ...keys, [waiting]: key }, `${key} is now the key of “${wordsOf(waiting)}”.`);
+    save({ ...keys, [waiting]: key }, tr('{key} is now the key of “{action}”.', { key, action: wordsOf(waiting) }));
   });
   rows.querySelector('button').focus();
 };

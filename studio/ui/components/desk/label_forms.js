@@ -35,14 +35,15 @@ const choices = ({ id, many = false, items, onchoose }) => {
 
 // The search field over a long list: type, arrows choose among what is left, Enter takes it.
 const finder = (items, nodes, onchoose) => {
-  const status = el('span', { class: 'quiet', role: 'status', 'aria-live': 'polite' }, plural(items.length, 'label'));
+  const total = trn('{count} label', '{count} labels', items.length);
+  const status = el('span', { class: 'quiet', role: 'status', 'aria-live': 'polite' }, total);
   const input = el('input', { type: 'search', id: 'label-search', autocomplete: 'off', spellcheck: 'false', 'aria-describedby': 'label-search-hint' });
   const words = items.map((item) => item.words.toLowerCase().replace(/[_\-/]+/g, ' '));
   let seen = items.map((_, index) => index), at = -1;
   const show = () => {
     nodes.forEach((node, index) => node.classList.toggle('active', index === seen[at]));
     if (at >= 0) nodes[seen[at]].scrollIntoView({ block: 'nearest' });
-    set(status, at < 0 ? (input.value ? 'No label has these letters.' : plural(items.length, 'label')) : `Enter: ${items[seen[at]].words} (${at + 1} of ${seen.length})`);
+    set(status, at < 0 ? (input.value ? tr('No label has these letters.') : total) : tr('Enter: {label} ({number} of {count})', { label: items[seen[at]].words, number: String(at + 1), count: String(seen.length) }));
   };
   const filter = () => {
     const wanted = input.value.toLowerCase().replace(/[_\-/]+/g, ' ').split(' ').filter(Boolean);
@@ -62,7 +63,7 @@ const finder = (items, nodes, onchoose) => {
     if (event.key === 'Enter' && at >= 0) { event.preventDefault(); const chosen = seen[at]; clear(); onchoose(chosen); }
     if (event.key === 'Escape' && input.value) { event.preventDefault(); event.stopPropagation(); clear(); }
   });
-  const node = el('div', { class: 'desk-find' }, el('label', { for: 'label-search' }, 'Find a label'), input, el('span', { id: 'label-search-hint' }, status));
+  const node = el('div', { class: 'desk-find' }, el('label', { for: 'label-search' }, tr('Find a label')), input, el('span', { id: 'label-search-hint' }, status));
   return { node, input, clear };
 };
 
@@ -74,7 +75,7 @@ const labelForm = (many) => {
   const placesOf = (response) => new Set(response.split('\n').filter((name) => places.has(name)).map((name) => places.get(name)));
   const show = () => {
     list.mark(chosen);
-    if (many) { count.hidden = !chosen.size; set(count, `${chosen.size} chosen`); }
+    if (many) { count.hidden = !chosen.size; set(count, tr('{count} chosen', { count: String(chosen.size) })); }
   };
   const choose = (index) => {
     if (held || index >= items.length) return;
@@ -87,12 +88,16 @@ const labelForm = (many) => {
   const search = items.length > LONG ? finder(items, list.nodes, choose) : null;
   list.group.classList.toggle('long', items.length > LONG);
   return {
-    node: el('div', {}, heading(el('span', { class: 'label', id: 'choices-label' }, many ? 'Labels' : 'Label'), ''), many ? count : null, search?.node, list.group,
-      items.length ? null : el('p', { class: 'quiet' }, 'This project has no labels yet: add them in the Projects tab.')),
+    node: el('div', {}, heading(el('span', { class: 'label', id: 'choices-label' }, many ? tr('Labels') : tr('Label')), ''), many ? count : null, search?.node, list.group,
+      items.length ? null : el('p', { class: 'quiet' }, tr('This project has no labels yet: add them in the Projects tab.'))),
     layout: 'split', choose,
     write: ({ response }) => { chosen = placesOf(response); unknown = response.split('\n').filter((name) => name && !places.has(name)); search?.clear(); show(); },
     read: () => ({ response: [...[...chosen].sort((a, b) => a - b).map((index) => items[index].words), ...unknown].join('\n'), value: '' }),
-    problem: ({ response }) => (response ? '' : many ? 'Choose at least one label first, or skip this one.' : 'Choose a label first, or skip this one.'),
+    problem: ({ response }) => {
+      if (response) return '';
+      if (many) return canSkip ? tr('Choose at least one label first, or skip this one.') : tr('Choose at least one label first.');
+      return canSkip ? tr('Choose a label first, or skip this one.') : tr('Choose a label first.');
+    },
     suggest: (response) => list.suggest(response === null ? null : placesOf(response)),
     focus: list.focus,
     hold: (now) => { held = now; },
@@ -103,7 +108,7 @@ const labelForm = (many) => {
 };
 
 const ratingForm = () => {
-  const items = Array.from({ length: task.rating_max }, (_, index) => ({ words: String(index + 1), note: index === 0 ? 'worst' : index === task.rating_max - 1 ? 'best' : '' }));
+  const items = Array.from({ length: task.rating_max }, (_, index) => ({ words: String(index + 1), note: index === 0 ? tr('worst') : index === task.rating_max - 1 ? tr('best') : '' }));
   let chosen = -1, held = false;
   const choose = (index) => {
     if (held || index >= items.length) return;
@@ -114,11 +119,11 @@ const ratingForm = () => {
   const list = choices({ id: 'choices-label', items, onchoose: choose });
   list.group.classList.add('rating');
   return {
-    node: el('div', {}, heading(el('span', { class: 'label', id: 'choices-label' }, 'Rating'), `1 to ${task.rating_max}`), list.group),
+    node: el('div', {}, heading(el('span', { class: 'label', id: 'choices-label' }, tr('Rating')), tr('1 to {most}', { most: task.rating_max })), list.group),
     layout: 'split', choose,
     write: ({ response }) => { chosen = items.findIndex((item) => item.words === response); list.mark(new Set([chosen])); },
     read: () => ({ response: chosen < 0 ? '' : items[chosen].words, value: '' }),
-    problem: ({ response }) => (response ? '' : 'Choose a rating first, or skip this one.'),
+    problem: ({ response }) => (response ? '' : canSkip ? tr('Choose a rating first, or skip this one.') : tr('Choose a rating first.')),
     suggest: (response) => list.suggest(response === null ? null : items.findIndex((item) => item.words === response)),
     focus: list.focus,
     hold: (now) => { held = now; },

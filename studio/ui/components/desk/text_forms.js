@@ -7,7 +7,7 @@ const KINDS = {
   'instruction': () => textForm({ rows: 9 }),
   'question-answering': () => textForm({ rows: 7 }),
   'summarisation': () => textForm({ rows: 9 }),
-  'translation': () => textForm({ rows: 9, tag: task.target_language && 'in ' + task.target_language }),
+  'translation': () => textForm({ rows: 9, tag: task.target_language && tr('in {language}', { language: task.target_language }) }),
   'code': () => textForm({ rows: 16, code: true, tag: task.code_language }),
   'classification': () => labelForm(false),
   'multi-label': () => labelForm(true),
@@ -29,12 +29,12 @@ const textForm = ({ rows, code = false, tag = '' }) => {
   });
   if (code) indents(area);
   return {
-    node: el('div', {}, heading(el('label', { for: 'response-field' }, 'Response'), tag), area,
-      code ? el('p', { class: 'quiet', id: 'code-hint' }, 'Tab indents. Esc, then Tab, leaves the field.') : null),
+    node: el('div', {}, heading(el('label', { for: 'response-field' }, tr('Response')), tag), area,
+      code ? el('p', { class: 'quiet', id: 'code-hint' }, tr('Tab indents. Esc, then Tab, leaves the field.')) : null),
     layout: 'split',
     write: ({ response }) => { area.value = response; area.scrollTop = 0; },
     read: () => ({ response: area.value, value: '' }),
-    problem: ({ response }) => (response.trim() ? '' : 'Write a response first, or skip this one.'),
+    problem: ({ response }) => (response.trim() ? '' : canSkip ? tr('Write a response first, or skip this one.') : tr('Write a response first.')),
     focus: () => area.focus({ preventScroll: true }),
     hold: (held) => { area.readOnly = held; },
   };

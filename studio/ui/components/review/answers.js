@@ -8,18 +8,21 @@ const askReview = async (path, body) => {
     response = await fetch('/api/review/' + path, options);
     answer = await response.json();
   } catch {
-    throw Object.assign(new Error('No connection to the studio: nothing was decided, try again.'), { told: false });
+    throw Object.assign(new Error(tr('No connection to the studio: nothing was decided, try again.')), { told: false });
   }
   if (response.ok) return answer;
-  const message = answer.message || 'The studio could not do this: look at its log, then try again.';
+  const message = answer.message || tr('The studio could not do this: look at its log, then try again.');
   throw Object.assign(new Error(message), { told: true, status: response.status, item: answer.item });
 };
 
-const ROLE_WORDS = { system: 'system', user: 'user', assistant: 'assistant' };
-const ACTION_WORDS = { submit: 'answered', skip: 'skipped', flag: 'flagged' };
-const DECISION_WORDS = { accept: 'accepted', edit: 'edited', return: 'sent back' };
+const ACTION_WORDS = { submit: tr('answered'), skip: tr('skipped'), flag: tr('flagged') };
+const DECISION_WORDS = { accept: tr('accepted'), edit: tr('edited'), return: tr('sent back') };
 
-const seconds = (value) => (value === null ? '' : value < 60 ? `${Math.round(value)} s` : `${Math.floor(value / 60)}:${String(Math.round(value % 60)).padStart(2, '0')} min`);
+const seconds = (value) => {
+  if (value === null) return '';
+  if (value < 60) return tr('{seconds} s', { seconds: Math.round(value) });
+  return tr('{time} min', { time: `${Math.floor(value / 60)}:${String(Math.round(value % 60)).padStart(2, '0')}` });
+};
 const day = (iso) => el('time', { datetime: iso }, iso);
 const mine = (by) => user && by === user.name;
 
@@ -30,18 +33,19 @@ const both = (parts) => el('p', { dir: 'auto' }, parts.map(({ kind, words }) => 
 const textOf = (answer) => (answer.action === 'submit' || answer.response || answer.value ? asText(answer) : '');
 
 // The example: conversation, context, and the two answers of a preference.
-const exampleNode = (item) => el('section', { class: 'review-example', tabindex: -1, 'aria-label': 'Example' },
-  item.turns.map((turn) => el('div', { class: 'turn ' + turn.role }, el('span', { class: 'who' }, ROLE_WORDS[turn.role] || turn.role), turn.content ? el('p', { dir: 'auto' }, turn.content) : null, turn.calls ? el('pre', { class: 'calls' }, turn.calls) : null)),
-  item.context ? el('details', { class: 'turn context', open: item.context.length < 600 }, el('summary', { class: 'who' }, 'context'), el('p', { dir: 'auto' }, item.context)) : null,
-  ['a', 'b'].filter((side) => item.payload?.[side]).map((side) => el('div', { class: 'turn' }, el('span', { class: 'who' }, 'answer ' + side.toUpperCase()), el('p', { dir: 'auto' }, item.payload[side]))));
+const exampleNode = (item) => el('section', { class: 'review-example', tabindex: -1, 'aria-label': tr('Example') },
+  item.turns.map((turn) => el('div', { class: 'turn ' + turn.role }, el('span', { class: 'who' }, roleWords(turn.role)), turn.content ? el('p', { dir: 'auto' }, turn.content) : null, turn.calls ? el('pre', { class: 'calls' }, turn.calls) : null)),
+  item.context ? el('details', { class: 'turn context', open: item.context.length < 600 }, el('summary', { class: 'who' }, tr('context')), el('p', { dir: 'auto' }, item.context)) : null,
+  ['a', 'b'].filter((side) => item.payload?.[side]).map((side) => el('div', { class: 'turn' }, el('span', { class: 'who' }, tr('answer {answer}', { answer: side.toUpperCase() })), el('p', { dir: 'auto' }, item.payload[side]))));
 
 // Where an answer came from, in a line.
 const origin = (answer) => {
   const bits = [];
-  if (answer.source === 'import') bits.push('imported');
-  if (answer.source === 'review') bits.push('a reviewer’s edit');
-  if (answer.source === 'relabel') bits.push('label changed later');
-  if (answer.suggested) bits.push(asText(answer.suggested) === asText(answer) ? `suggestion by ${answer.suggested.source}, as it was` : `suggestion by ${answer.suggested.source}, changed`);
+  if (answer.source === 'import') bits.push(tr('imported'));
+  if (answer.source === 'review') bits.push(tr('a reviewer’s edit'));
+  if (answer.source === 'relabel') bits.push(tr('label changed later'));
+  const { source } = answer.suggested || {};
+  if (answer.suggested) bits.push(asText(answer.suggested) === asText(answer) ? tr('suggestion by {source}, as it was', { source }) : tr('suggestion by {source}, changed', { source }));
   if (answer.seconds !== null) bits.push(seconds(answer.seconds));
   return bits;
 };
@@ -57,17 +61,18 @@ const isLabels = () => ['classification', 'multi-label'].includes(task.kind);
 const answerNode = (answer, index, { chosen, several, against, onchoose }) => {
   const words = textOf(answer);
   const body = isLabels() && answer.action === 'submit' ? el('p', { class: 'review-labels' }, labelChips(answer))
-    : against !== null && against !== words && words ? both(wordDiff(against, words)) : el('p', { dir: 'auto' }, words || '(no text)');
+    : against !== null && against !== words && words ? both(wordDiff(against, words)) : el('p', { dir: 'auto' }, words || tr('(no text)'));
   const head = el('span', { class: 'who' },
     several ? el('kbd', { 'aria-hidden': 'true' }, String(index + 1)) : null,
-    el('b', { dir: 'auto' }, answer.by), mine(answer.by) ? el('span', { class: 'chip warn' }, 'your own answer') : null,
+    el('b', { dir: 'auto' }, answer.by), mine(answer.by) ? el('span', { class: 'chip warn' }, tr('your own answer')) : null,
     answer.action === 'submit' ? null : el('span', { class: 'chip warn' }, ACTION_WORDS[answer.action]),
     el('span', {}, origin(answer).map((words) => words + ' · '), day(answer.at)));
-  const pick = several ? button(chosen ? 'Chosen' : 'Choose', () => onchoose(index), { class: 'small', 'aria-pressed': String(chosen), 'aria-label': `Choose answer ${index + 1}, by ${answer.by}` }) : null;
-  return el('article', { class: 'review-answer' + (several && chosen ? ' chosen' : ''), 'aria-label': `Answer ${index + 1}, by ${answer.by}` },
+  const place = { number: index + 1, name: answer.by };
+  const pick = several ? button(chosen ? tr('Chosen') : tr('Choose'), () => onchoose(index), { class: 'small', 'aria-pressed': String(chosen), 'aria-label': tr('Choose answer {number}, by {name}', place) }) : null;
+  return el('article', { class: 'review-answer' + (several && chosen ? ' chosen' : ''), 'aria-label': tr('Answer {number}, by {name}', place) },
     el('div', { class: 'review-head' }, head, pick), body,
     answer.suggested && asText(answer.suggested) !== words && !isLabels()
-      ? folded('What was suggested, and what was changed', both(wordDiff(asText(answer.suggested), words))) : null);
+      ? folded(tr('What was suggested, and what was changed'), both(wordDiff(asText(answer.suggested), words))) : null);
 };
 
 const folded = (words, ...children) => el('details', { class: 'review-folded' }, el('summary', {}, words), ...children);
@@ -75,13 +80,13 @@ const folded = (words, ...children) => el('details', { class: 'review-folded' },
 // What came before the answers that stand: revisions, each against the one that stands, and decisions.
 const pastNode = (item, standing) => {
   const revisions = item.revisions.toReversed().map((answer) => el('li', {},
-    el('span', { class: 'who' }, el('b', { dir: 'auto' }, answer.by), ` ${ACTION_WORDS[answer.action]} · `, day(answer.at), answer.source === 'review' ? ' · a reviewer’s edit' : ''),
+    el('span', { class: 'who' }, el('b', { dir: 'auto' }, answer.by), ` ${ACTION_WORDS[answer.action]} · `, day(answer.at), answer.source === 'review' ? ' · ' + tr('a reviewer’s edit') : ''),
     standing === null || isLabels() ? el('p', { dir: 'auto' }, textOf(answer)) : both(wordDiff(standing, textOf(answer)))));
   const decisions = item.decisions.toReversed().map((row) => el('li', { class: row.undone ? 'undone' : null },
-    el('span', { class: 'who' }, el('b', { dir: 'auto' }, row.by), ` ${DECISION_WORDS[row.decision]}${row.undone ? ', taken back' : ''} · `, day(row.at)),
+    el('span', { class: 'who' }, el('b', { dir: 'auto' }, row.by), ` ${row.undone ? tr('{decision}, taken back', { decision: DECISION_WORDS[row.decision] }) : DECISION_WORDS[row.decision]} · `, day(row.at)),
     row.comment ? el('p', { dir: 'auto' }, row.comment) : null));
   return [
-    revisions.length ? folded(plural(revisions.length, 'earlier revision'), el('ul', {}, revisions)) : null,
-    decisions.length ? folded(plural(decisions.length, 'decision') + ' so far', el('ul', {}, decisions)) : null,
+    revisions.length ? folded(trn('{count} earlier revision', '{count} earlier revisions', revisions.length), el('ul', {}, revisions)) : null,
+    decisions.length ? folded(trn('{count} decision so far', '{count} decisions so far', decisions.length), el('ul', {}, decisions)) : null,
   ];
 };

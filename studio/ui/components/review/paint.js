@@ -5,15 +5,15 @@ const topRow = el('div', { class: 'review-top' });
 
 const paintTop = () => {
   const counts = { all: null, pending: waiting?.pending, flagged: waiting?.flagged, differing: waiting?.differing };
-  const kinds = el('div', { class: 'switch', role: 'group', 'aria-label': 'What to review' }, Object.keys(WORDS).map((kind) =>
-    button(WORDS[kind] + (counts[kind] ? ` ${counts[kind].toLocaleString('en')}` : ''), () => { scope = { ...scope, kind }; load(); }, { 'aria-pressed': String(scope.kind === kind) })));
+  const kinds = el('div', { class: 'switch', role: 'group', 'aria-label': tr('What to review') }, Object.keys(WORDS).map((kind) =>
+    button(WORDS[kind] + (counts[kind] ? ` ${counts[kind].toLocaleString(window.studioWords.language)}` : ''), () => { scope = { ...scope, kind }; load(); }, { 'aria-pressed': String(scope.kind === kind) })));
   const names = [...new Set([...bulk.filter((one) => one.annotator).map((one) => one.annotator), scope.annotator])].filter(Boolean).sort();
-  const select = el('select', { 'aria-label': 'Annotator', onchange: () => { scope = { ...scope, annotator: select.value }; load(); } },
-    el('option', { value: '' }, 'every annotator'), names.map((name) => el('option', { value: name, selected: name === scope.annotator }, name)));
+  const select = el('select', { 'aria-label': tr('Annotator'), onchange: () => { scope = { ...scope, annotator: select.value }; load(); } },
+    el('option', { value: '' }, tr('every annotator')), names.map((name) => el('option', { value: name, selected: name === scope.annotator }, name)));
   topRow.replaceChildren(kinds, select, el('span', { class: 'grow' }),
-    button('Accept many…', showBulk, { class: 'tool', disabled: !bulk.length }),
-    button([el('span', {}, 'Undo'), kbd('undo')], undo, { class: 'tool', 'aria-label': 'Undo my last decision', 'aria-keyshortcuts': ariaKey('undo') }),
-    button([el('span', {}, 'Keys'), el('kbd', { 'aria-hidden': 'true' }, '?')], showKeysHelp, { class: 'tool' }));
+    button(tr('Accept many…'), showBulk, { class: 'tool', disabled: !bulk.length }),
+    button([el('span', {}, tr('Undo')), kbd('undo')], undo, { class: 'tool', 'aria-label': tr('Undo my last decision'), 'aria-keyshortcuts': ariaKey('undo') }),
+    button([el('span', {}, tr('Keys')), el('kbd', { 'aria-hidden': 'true' }, '?')], showKeysHelp, { class: 'tool' }));
 };
 
 const act1 = (words, key, run, className = '', extra = {}) => button([el('span', {}, words), el('kbd', { 'aria-hidden': 'true' }, key)], run, { class: className, 'aria-keyshortcuts': key, ...extra });
@@ -21,14 +21,15 @@ const act1 = (words, key, run, className = '', extra = {}) => button([el('span',
 const actionsNode = () => {
   const answer = about();
   if (!canDecide()) {
-    const who = item.returned_to || 'the annotators';
-    return el('p', { class: 'quiet' }, item.status === 'todo' ? `This example is with ${who}: it can be reviewed once it is answered.` : 'No answer to this example stands.');
+    return el('p', { class: 'quiet' }, item.status !== 'todo' ? tr('No answer to this example stands.')
+      : item.returned_to ? tr('This example is with {name}: it can be reviewed once it is answered.', { name: item.returned_to })
+        : tr('This example is with the annotators: it can be reviewed once it is answered.'));
   }
   const aside = answer.action !== 'submit';
   return el('div', { class: 'desk-buttons' },
-    act1(aside ? 'Put aside' : item.answers.length > 1 ? 'Accept the chosen one' : 'Accept', 'A', accept, 'first'),
-    act1(aside ? 'Write the answer' : 'Edit', 'E', edit), act1('Send back', 'R', sendBack), act1('Next', 'N', pass),
-    aside ? null : act1(item.gold ? 'Not gold' : 'Gold', 'G', gold));
+    act1(aside ? tr('Put aside') : item.answers.length > 1 ? tr('Accept the chosen one') : tr('Accept'), 'A', accept, 'first'),
+    act1(aside ? tr('Write the answer') : tr('Edit'), 'E', edit), act1(tr('Send back'), 'R', sendBack), act1(tr('Next'), 'N', pass),
+    aside ? null : act1(item.gold ? tr('Not gold') : tr('Gold'), 'G', gold));
 };
 // Ids of a form are those of the Label tab's form too, and an id may stand in a page once.
 const ownIds = (node) => {
@@ -41,35 +42,35 @@ const editNode = () => {
   form.show?.(item);
   const given = about();
   form.write({ response: given.response || '', value: given.value || '' }, item);
-  return el('div', { class: 'review-work', role: 'group', 'aria-label': 'Edit' }, ownIds(form.node),
-    el('div', { class: 'desk-buttons' }, act1('Save', 'Ctrl ↵', save, 'first', { 'aria-keyshortcuts': 'Control+Enter' }), act1('Leave', 'Esc', leave, '', { 'aria-keyshortcuts': 'Escape' })));
+  return el('div', { class: 'review-work', role: 'group', 'aria-label': tr('Edit') }, ownIds(form.node),
+    el('div', { class: 'desk-buttons' }, act1(tr('Save'), 'Ctrl ↵', save, 'first', { 'aria-keyshortcuts': 'Control+Enter' }), act1(tr('Leave'), 'Esc', leave, '', { 'aria-keyshortcuts': 'Escape' })));
 };
 const returnNode = () => {
   commentField.value = '';
-  const to = about().source === 'import' ? 'whoever takes it next' : about().by;
-  return el('div', { class: 'review-work' }, el('label', { for: 'review-comment' }, `What should be different (for ${to})`), commentField,
-    el('div', { class: 'desk-buttons' }, act1('Send back', 'Ctrl ↵', save, 'first', { 'aria-keyshortcuts': 'Control+Enter' }), act1('Leave', 'Esc', leave, '', { 'aria-keyshortcuts': 'Escape' })));
+  const words = about().source === 'import' ? tr('What should be different (for whoever takes it next)') : tr('What should be different (for {name})', { name: about().by });
+  return el('div', { class: 'review-work' }, el('label', { for: 'review-comment' }, words), commentField,
+    el('div', { class: 'desk-buttons' }, act1(tr('Send back'), 'Ctrl ↵', save, 'first', { 'aria-keyshortcuts': 'Control+Enter' }), act1(tr('Leave'), 'Esc', leave, '', { 'aria-keyshortcuts': 'Escape' })));
 };
-const clashNode = () => el('div', { class: 'desk-conflict', role: 'group', 'aria-label': 'This example changed' }, el('p', { role: 'alert' }, clash.message),
+const clashNode = () => el('div', { class: 'desk-conflict', role: 'group', 'aria-label': tr('This example changed') }, el('p', { role: 'alert' }, clash.message),
   clash.before === clash.now ? null : both(wordDiff(clash.before, clash.now)));
 
 const answersNode = () => {
   const several = item.answers.length > 1, base = several ? textOf(item.answers[chosen]) : null;
   const nodes = item.answers.map((answer, index) => answerNode(answer, index, { chosen: index === chosen, several, against: several && index !== chosen ? base : null, onchoose: choose }));
-  return el('div', { class: 'review-answers' + (several ? ' several' : '') }, nodes.length ? nodes : el('p', { class: 'quiet' }, 'No answer stands.'));
+  return el('div', { class: 'review-answers' + (several ? ' several' : '') }, nodes.length ? nodes : el('p', { class: 'quiet' }, tr('No answer stands.')));
 };
-const stateNode = () => el('div', { class: 'desk-heading' }, el('span', { class: 'label' }, item.answers.length > 1 ? plural(item.answers.length, 'answer') : 'Answer'),
-  item.status === 'flagged' ? el('span', { class: 'chip warn' }, 'flagged') : null,
-  item.differs ? el('span', { class: 'chip warn' }, 'annotators differ') : null,
-  item.review === 'accepted' ? el('span', { class: 'chip good' }, 'accepted') : null,
-  item.review === 'returned' ? el('span', { class: 'chip' }, 'sent back') : null,
-  item.gold ? el('span', { class: 'chip busy' }, 'gold') : null);
+const stateNode = () => el('div', { class: 'desk-heading' }, el('span', { class: 'label' }, item.answers.length > 1 ? trn('{count} answer', '{count} answers', item.answers.length) : tr('Answer')),
+  item.status === 'flagged' ? el('span', { class: 'chip warn' }, tr('flagged')) : null,
+  item.differs ? el('span', { class: 'chip warn' }, tr('annotators differ')) : null,
+  item.review === 'accepted' ? el('span', { class: 'chip good' }, tr('accepted')) : null,
+  item.review === 'returned' ? el('span', { class: 'chip' }, tr('sent back')) : null,
+  item.gold ? el('span', { class: 'chip busy' }, tr('gold')) : null);
 
 const emptyNode = () => {
-  const words = !project ? ['No project chosen', 'Choose a project above, or create one in the Projects tab.']
-    : scope.kind !== 'all' || scope.annotator ? ['Nothing of this kind waits', 'Choose another kind above, or every annotator.']
-      : task && !task.review ? ['Nothing waits for a reviewer', 'Flagged examples and annotators who differ come here. To look at every answer, ask for a review in the project’s settings (Projects tab).']
-        : ['All reviewed', 'New answers come here as they are given.'];
+  const words = !project ? [tr('No project chosen'), tr('Choose a project above, or create one in the Projects tab.')]
+    : scope.kind !== 'all' || scope.annotator ? [tr('Nothing of this kind waits'), tr('Choose another kind above, or every annotator.')]
+      : task && !task.review ? [tr('Nothing waits for a reviewer'), tr('Flagged examples and annotators who differ come here. To look at every answer, ask for a review in the project’s settings (Projects tab).')]
+        : [tr('All reviewed'), tr('New answers come here as they are given.')];
   return el('div', { class: 'empty' }, el('strong', {}, words[0]), el('p', {}, words[1]));
 };
 
@@ -84,9 +85,9 @@ const paint = ({ keepForm = false, focus = true } = {}) => {
   const standing = item.answers.length ? textOf(item.answers[chosen]) : null;
   const example = exampleNode(item);
   root.replaceChildren(topRow, el('div', { class: 'review-columns' + (item.answers.length > 1 ? ' stack' : ''), 'data-example': item.id },
-    example, el('section', { class: 'review-side', 'aria-label': 'Answers' }, clash ? clashNode() : null, stateNode(), answersNode(),
+    example, el('section', { class: 'review-side', 'aria-label': tr('Answers') }, clash ? clashNode() : null, stateNode(), answersNode(),
       mode === 'look' ? actionsNode() : workNode, el('div', { class: 'desk-line' }, sayLine), ...pastNode(item, standing))),
-    following ? el('p', { class: 'quiet review-next' }, 'Next: ' + short(following.turns.at(-1)?.content || '', 110)) : '');
+    following ? el('p', { class: 'quiet review-next' }, tr('Next: {text}', { text: short(following.turns.at(-1)?.content || '', 110) })) : '');
   if (!focus || elsewhere || element.offsetParent === null) return;
   if (mode === 'edit') form.focus(); else if (mode === 'return') commentField.focus(); else example.focus({ preventScroll: true });
 };
