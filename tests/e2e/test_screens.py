@@ -1,4 +1,4 @@
-"""Every screen at two widths: no script error, nothing wider than the page.
+"""Every screen at two widths and at a zoom of 200 %: no script error, nothing wider than the page, cut or overlapping.
 
 `--screens` (make screenshots) takes each width in light and in dark, tries what goes wrong too, and keeps the pictures
 in tests/e2e/out, and a contact sheet of each screen in tests/e2e/out/sheets; those of the README come from there.
@@ -36,13 +36,59 @@ OUT = Path(__file__).parent / "out"
 LONG = 30_000
 
 
-@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
+SIZES = ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark"), (640, "light"))
+"""Widths in CSS pixels and themes. 640 is what 1280 pixels have at a zoom of 200 %."""
+ZOOMED = 640
+ONLY_PICTURES = ((1280, "dark"), (390, "light"))
+"""A theme changes no width: in each of both by `make screenshots` alone."""
+
+OUT_OF_PLACE = """() => {
+  const panel = [...document.querySelectorAll('[role=tabpanel]')].find((one) => one.checkVisibility());
+  const shown = (node) => node.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+  const name = (node) => `${node.tagName} ${node.className} ${(node.innerText || node.ariaLabel || '').slice(0, 40)}`;
+  const nodes = [...panel.querySelectorAll('*')].filter((node) => shown(node) && !node.closest('svg'));
+  const says = (node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+  const clips = (node) => /auto|scroll|hidden|clip/.test(getComputedStyle(node).overflow);
+  const around = (node) => {
+    const all = [];
+    for (let one = node.parentElement; one && one !== document.body; one = one.parentElement) all.push(one);
+    return all.filter(clips);
+  };
+  const cut = nodes.filter((node) => {
+    const style = getComputedStyle(node);
+    return says(node) && /hidden|clip/.test(style.overflowX) && style.textOverflow !== 'ellipsis'
+      && style.clipPath === 'none' && node.clientWidth > 1 && node.scrollWidth - node.clientWidth > 1;
+  });
+  const beyond = nodes.filter((node) =>
+    says(node) && node.getBoundingClientRect().right > innerWidth + 1 && !around(node).length);
+  // What is seen of a control: without what its scrolling surroundings hide.
+  const seen = (node) => around(node).map((one) => one.getBoundingClientRect()).reduce((box, frame) => ({
+    left: Math.max(box.left, frame.left), right: Math.min(box.right, frame.right),
+    top: Math.max(box.top, frame.top), bottom: Math.min(box.bottom, frame.bottom),
+  }), node.getBoundingClientRect());
+  const controls = nodes
+    .filter((node) => node.matches('button, input:not([type=file]), select, textarea, a[href], summary'))
+    .map((node) => [node, seen(node)]).filter(([, box]) => box.right - box.left > 2 && box.bottom - box.top > 2);
+  const over = [];
+  controls.forEach(([one, a], index) => controls.slice(index + 1).forEach(([other, b]) => {
+    const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const tall = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    const apart = wide <= 3 || tall <= 3 || one.contains(other) || other.contains(one);
+    if (!apart) over.push(`${name(one)} | ${name(other)}`);
+  }));
+  return { cut: cut.map(name), beyond: beyond.map(name), over };
+}"""
+"""Texts that are cut off, texts that stand beyond the page, and controls that lie over one another."""
+
+
+@pytest.fixture(params=SIZES, ids=lambda size: f"{size[0]}-{size[1]}")
 def sized(request: pytest.FixtureRequest, browser: Browser, served: Served) -> Iterator[tuple[Page, str]]:
     """The studio's page at a width and in a theme, and a name for it."""
     width, theme = request.param
-    if (width, theme) in ((1280, "dark"), (390, "light")) and not request.config.getoption("--screens"):
+    if request.param in ONLY_PICTURES and not request.config.getoption("--screens"):
         pytest.skip("a theme changes no width: each in both by `make screenshots`")
-    page = browser.new_page(viewport={"width": width, "height": 900})
+    zoom = 2 if width == ZOOMED else 1
+    page = browser.new_page(viewport={"width": width, "height": 900 // zoom}, device_scale_factor=zoom)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{served.url}/?__theme={theme}")
@@ -116,7 +162,7 @@ ERRORS: dict[str, Callable[[Page], None]] = {
 
 def test_every_screen_fits(sized: tuple[Page, str], request: pytest.FixtureRequest) -> None:
     page, name = sized
-    keep = request.config.getoption("--screens")
+    keep = request.config.getoption("--screens") and not name.startswith(str(ZOOMED))
     for state in STATES if keep else STATES[:2]:
         if state == "filled":
             fill(page)
@@ -126,6 +172,8 @@ def test_every_screen_fits(sized: tuple[Page, str], request: pytest.FixtureReque
                 ERRORS[tab](page)
             too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert too_wide <= 0, f"{tab} ({state}) is {too_wide} px wider than the page"
+            misplaced = {what: found for what, found in page.evaluate(OUT_OF_PLACE).items() if found}
+            assert misplaced == {}, f"{tab} ({state}, {name})"
             if keep:
                 OUT.mkdir(exist_ok=True)
                 page.screenshot(path=OUT / f"{tab.lower()}-{name}-{state}.png", full_page=True)
