@@ -236,6 +236,8 @@ _NESTED = frozenset({"share", "less", "more", "metric", "way", "work", "problem"
 _MODELS = frozenset({"left", "right"})
 _LONGEST = 1_000
 """Characters of a sentence that is taken apart."""
+_OPEN = ("error", "problem", "reason", "what")
+"""Names that stand for as long a text as there is."""
 
 _NAME = re.compile(r"\{(\w+)(?::([^}]*))?\}")
 _FIGURE = r"-?[\d,]*\.?\d+(?:e[+-]?\d+)?"
@@ -281,10 +283,16 @@ def _pattern(form: str) -> re.Pattern[str]:
     """What a sentence of this form looks like."""
     pattern, at = "", 0
     for name in _NAME.finditer(form):
-        what = ".+?" if not name[2] else r"\d[\d,]*" if name[2] in (",", "d") else _FIGURE
+        what = _shape(name[1]) if not name[2] else r"\d[\d,]*" if name[2] in (",", "d") else _FIGURE
         pattern += f"{re.escape(form[at : name.start()])}(?P<{name[1]}>{what})"
         at = name.end()
     return re.compile(pattern + re.escape(form[at:]), re.DOTALL)
+
+
+def _shape(name: str) -> str:
+    """What may stand for a name without a format. Bounded: a sentence may be anybody's, and trying all ways of cutting
+    it into five open parts took 45 seconds."""
+    return r"\S{1,24}?" if name in ("low", "high", "rows") else ".+?" if name in _OPEN else ".{1,200}?"
 
 
 def figure(value: float | None) -> str:

@@ -18,6 +18,7 @@ from storage.snapshots import list_snapshots
 from studio.contract.events import ACTIVE_STATES
 from studio.errors import NotFound
 from studio.jobs.overview import Overview, RunLook
+from studio.jobs.sayings import retold
 from studio.language import tr, trn
 
 FIRST_RUN = 50
@@ -241,7 +242,7 @@ def _missing(found: Overview, missing: int) -> Step | None:
 def _ended(found: Overview) -> Step | None:
     newest = found.recent[0] if found.recent else None
     if newest and newest.run.state == "failed":
-        words = tr("Run {number} failed: {why}", number=newest.run.number, why=tr(newest.run.message))
+        words = tr("Run {number} failed: {why}", number=newest.run.number, why=retold(newest.run.message))
         return Step(words, "Train", tr("See why"), newest.run.id)
     done = _newest_done(found)
     if done and not done.kind:

@@ -59,8 +59,9 @@ OUT_OF_PLACE = """() => {
     return says(node) && /hidden|clip/.test(style.overflowX) && style.textOverflow !== 'ellipsis'
       && style.clipPath === 'none' && node.clientWidth > 1 && node.scrollWidth - node.clientWidth > 1;
   });
+  const scrolls = (node) => /auto|scroll/.test(getComputedStyle(node).overflowX) && node.scrollWidth > node.clientWidth;
   const beyond = nodes.filter((node) =>
-    says(node) && node.getBoundingClientRect().right > innerWidth + 1 && !around(node).length);
+    says(node) && node.getBoundingClientRect().right > innerWidth + 1 && !around(node).some(scrolls));
   // What is seen of a control: without what its scrolling surroundings hide.
   const seen = (node) => around(node).map((one) => one.getBoundingClientRect()).reduce((box, frame) => ({
     left: Math.max(box.left, frame.left), right: Math.min(box.right, frame.right),

@@ -137,3 +137,13 @@ def test_figures_are_written_as_the_language_writes_them() -> None:
     reading("de")
     assert (said.figure(0.1234), said.figure(1234.5)) == ("0,123", "1.234")
     reading("en")
+
+
+@pytest.mark.timeout(30)  # without bounds on what a name may stand for it took 45 seconds for one form
+def test_a_sentence_made_to_be_slow_is_given_up() -> None:
+    hard = "a is preferred to b" + " is preferred to x in 1 % (1–1 %) of " * 24
+    reading("de")
+    try:
+        assert said.retold(hard[:999]) == hard[:999]
+    finally:
+        reading("en")
