@@ -95,7 +95,8 @@ def _found(sentence: str) -> str | tuple[str, ...] | None:
 def _texts(language: str) -> Mapping[str, str | tuple[str, ...]]:
     if language not in LANGUAGES or language == "en":
         return {}
-    return {_key(message): message.string for message in catalog_of(language) if message.id and message.string}
+    told = ((_key(one), one.string) for one in catalog_of(language) if one.id)
+    return {key: text if isinstance(text, str) else tuple(text) for key, text in told if text}
 
 
 @functools.cache
