@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from studio.data.finding import Filter, Found, Page
-from studio.language import mark, tr
+from studio.language import mark, tr, trn
 from studio.ui.components.html import chip, empty, moment, text
 
 STATUSES = {"todo": "To label", "labeled": "Labeled", "skipped": "Skipped", "flagged": "Flagged", "dropped": "Dropped"}
@@ -73,7 +73,9 @@ def _head(found: Page, filter: Filter, of: int, number: int | None) -> str:
     if len(chips) > 1:
         marks += f'<button type="button" class="find-chip all" data-clear="all">{tr("clear all")}</button>'
     total = f"<b>{tr('{count:,}', count=found.total if chips else of)}</b>"
-    hits = tr("{total} of {all:,} examples", total=total, all=of) if chips else tr("{total} examples", total=total)
+    hits = trn("{total} example", "{total} examples", of, total=total)
+    if chips:
+        hits = trn("{total} of {all:,} example", "{total} of {all:,} examples", of, total=total, all=of)
     time = tr("{time:,.0f} ms", time=found.milliseconds)
     return f'<div class="find-head"><span class="hits" role="status">{hits} · {time}</span>{marks}{_keys()}</div>'
 

@@ -63,7 +63,7 @@ def _traffic_cards(whole: Bucket, each: Sequence[Bucket]) -> list[str]:
     """How many requests there were, and how fast the answers came."""
     left = mark("{rejected:,} refused as wrong or too many · {left:,} left before the end")
     left = tr(left, rejected=whole.rejected, left=whole.left)
-    answers = tr("of {count:,} answers", count=whole.answered)
+    answers = trn("of {count:,} answer", "of {count:,} answers", whole.answered)
     tokens = tr("{count:,} answer tokens", count=whole.answer_tokens)
     errors = trn(
         "{errors:,} of {count:,} request", "{errors:,} of {count:,} requests", whole.requests, errors=whole.errors

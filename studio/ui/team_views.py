@@ -109,7 +109,7 @@ def _headline(overall: Estimate, chrf: bool) -> str:
     if overall.value is None:
         words = trn(
             "{name}: {reason} There is {count:,} example so far.",
-            "{name}: {reason} There is {count:,} examples so far.",
+            "{name}: {reason} There are {count:,} examples so far.",
             overall.examples,
             name=name,
             reason=overall.reason,

@@ -157,7 +157,7 @@
     const next = {};
     if (found.label) next.label = { text: short(found.label), words: tr('{count} to label', { count: String(found.label) }) };
     if (found.review) next.review = { text: short(found.review), words: tr('{count} to review', { count: String(found.review) }) };
-    if (found.monitor) next.monitor = { text: short(found.monitor), kind: 'bad', words: tr('{count} alerts', { count: String(found.monitor) }) };
+    if (found.monitor) next.monitor = { text: short(found.monitor), kind: 'bad', words: trn('{count} alert', '{count} alerts', found.monitor) };
     const at_work = (found.runs || []).filter((run) => !run.ended && run.project === project);
     const run = at_work[at_work.length - 1];
     const state = run && (STATES[run.state] || run.state);
