@@ -81,13 +81,11 @@ def start_curve(
     labeled = project.task in _LABELED
     evaluation = _evaluation(workspace, project, snapshot, base) if (labeled if scored is None else scored) else None
     memory = planned_bytes(complete(workspace, snapshot.id, base_model, settings))
-    number = 1 + max((curve.about.number for curve in list_curves(workspace, snapshot.project_id)), default=0)
     folder = workspace.curves / f"curve-{secrets.token_hex(4)}"
     try:
         parts = make_parts(base.snapshot, folder / PARTS_FOLDER, fractions, labeled, base.seed)
-        write_about(folder, About(snapshot.project_id, number, snapshot.id, base.base_model))
         spec = CurveSpec(base=base, parts=tuple(parts), evaluation=evaluation)
-        (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
+        _write(workspace, folder, snapshot, spec)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         why = error.strerror or error
@@ -103,6 +101,14 @@ def start_curve(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return get_curve(workspace, folder.name)
+
+
+def _write(workspace: Workspace, folder: Path, snapshot: Snapshot, spec: CurveSpec) -> None:
+    """Into its folder, with the project's next number; one at a time, else two could take the same. Raises OSError."""
+    with TURN:
+        number = 1 + max((curve.about.number for curve in list_curves(workspace, snapshot.project_id)), default=0)
+        write_about(folder, About(snapshot.project_id, number, snapshot.id, spec.base.base_model))
+        (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
 
 
 def stop_curve(workspace: Workspace, curve_id: str, db: Database | None = None) -> None:

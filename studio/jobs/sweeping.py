@@ -10,6 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from storage.audit import record
 from storage.database import Database
@@ -70,12 +71,9 @@ def start_sweep(
         raise BadInput("A sweep compares validation losses, and this snapshot has no validation rows: freeze another.")
     check_start(base)
     memory = _planned_bytes(workspace, snapshot.id, base_model, given, tried)
-    number = 1 + max((sweep.number for sweep in list_sweeps(workspace, snapshot.project_id)), default=0)
     folder = workspace.sweeps / f"sweep-{secrets.token_hex(4)}"
     try:
-        folder.mkdir(parents=True)
-        write_about(folder, About(snapshot.project_id, number, snapshot.id, base.base_model, from_run or ""))
-        (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
+        _write(workspace, folder, snapshot, spec, from_run or "")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         why = error.strerror
@@ -88,6 +86,15 @@ def start_sweep(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return get_sweep(workspace, folder.name)
+
+
+def _write(workspace: Workspace, folder: Path, snapshot: Snapshot, spec: SweepSpec, from_run: str) -> None:
+    """Into its folder, with the project's next number; one at a time, else two could take the same. Raises OSError."""
+    with TURN:
+        number = 1 + max((sweep.number for sweep in list_sweeps(workspace, snapshot.project_id)), default=0)
+        folder.mkdir(parents=True)
+        write_about(folder, About(snapshot.project_id, number, snapshot.id, spec.base.base_model, from_run))
+        (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2), encoding="utf-8")
 
 
 def stop_sweep(workspace: Workspace, sweep_id: str, db: Database | None = None) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,6 +19,7 @@ from studio.jobs import curve, runs
 from studio.jobs.curve import make_parts, nested_order, resume_curve, start_curve, stop_curve
 from studio.jobs.curves import LearningCurve, foretell, get_curve, list_curves
 from studio.jobs.processes import PROCESS_FILE, is_alive
+from studio.settings import Workspace
 from tests import tiny
 from tests.jobs.conftest import Room, end_all, wait_until
 
@@ -70,6 +73,18 @@ def test_a_curve_is_followed_to_its_end(lab: Room) -> None:
     assert weights == []
     with pytest.raises(BadInput, match="is done"):
         resume_curve(lab.db, lab.workspace, found.id)
+
+
+def test_two_begun_at_once_get_two_numbers(lab: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(workspace: Workspace, project_id: str) -> list[LearningCurve]:
+        found = list_curves(workspace, project_id)
+        time.sleep(0.3)  # time for the other to look as well, were it let
+        return found
+
+    monkeypatch.setattr(curve, "list_curves", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        begun = list(threads.map(lambda _: started(lab), range(2)))
+    assert sorted(found.about.number for found in begun) == [1, 2]
 
 
 def test_stopped_and_gone_on_with(lab: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from studio.jobs.queueing import dispatch, list_queue
 from studio.jobs.runs import stop_run
 from studio.jobs.sweeping import resume_sweep, start_sweep, stop_sweep, use_best
 from studio.jobs.sweeps import Sweep, get_sweep, is_orphaned, list_sweeps, sweep_folder
+from studio.settings import Workspace
 from tests.jobs.conftest import Room, end_all, wait_until
 
 
@@ -146,6 +149,18 @@ def test_what_cannot_be_tried_leaves_nothing_behind(lab: Lab, over: list[str], s
     with pytest.raises(BadSpec, match=said):
         start_sweep(room.db, room.workspace, room.snapshot.id, str(room.model), {}, over)
     assert not list(room.workspace.sweeps.glob("*"))
+
+
+def test_two_begun_at_once_get_two_numbers(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(workspace: Workspace, project_id: str) -> list[Sweep]:
+        found = list_sweeps(workspace, project_id)
+        time.sleep(0.3)  # time for the other to look as well, were it let
+        return found
+
+    monkeypatch.setattr(sweeping, "list_sweeps", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        begun = list(threads.map(lambda _: lab.start(), range(2)))
+    assert sorted(sweep.number for sweep in begun) == [1, 2]
 
 
 def test_options_out_of_their_limits_are_refused(lab: Lab) -> None:
