@@ -6,8 +6,6 @@ GPUs are asked through NVML where nvidia-ml-py is installed, else by nvidia-smi.
 from __future__ import annotations
 
 import platform
-import shutil
-import subprocess
 import threading
 import time
 from collections import deque
@@ -20,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from studio.jobs.nvml import Gpu, Process, read_gpus
+from studio.jobs.smi import read_by_smi
 
 
 @dataclass(frozen=True)
@@ -129,10 +128,10 @@ def _cuda() -> list[Device]:
     if _torch_is_cpu_only():
         return []
     told = read_gpus()
-    return _by_smi() if told is None else [_by_nvml(number, gpu) for number, gpu in enumerate(told)]
+    return [_gpu(number, gpu) for number, gpu in enumerate(read_by_smi() if told is None else told)]
 
 
-def _by_nvml(number: int, gpu: Gpu) -> Device:
+def _gpu(number: int, gpu: Gpu) -> Device:
     """`number`: as processes of ours count, which may see only some; GPUs that share the machine's memory have that."""
     memory = psutil.virtual_memory()
     return Device(
@@ -148,28 +147,6 @@ def _by_nvml(number: int, gpu: Gpu) -> Device:
         joules=gpu.joules,
         processes=gpu.processes,
     )
-
-
-def _by_smi() -> list[Device]:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    query = ["--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run([tool, *query], capture_output=True, text=True, timeout=5, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    rows = [line.rsplit(",", 2) for line in answer.splitlines() if line.count(",") >= 2]
-    found = [_cuda_device(name.strip(), total.strip(), free.strip()) for name, total, free in rows]
-    return [replace(one, index=number) for number, one in enumerate(found)]
-
-
-def _cuda_device(name: str, total: str, free: str) -> Device:
-    """Memory as nvidia-smi says it, in MiB; GPUs that share the machine's memory say [N/A]."""
-    if total.isdecimal() and free.isdecimal():
-        return Device("cuda", name, int(total) * 2**20, int(free) * 2**20)
-    memory = psutil.virtual_memory()
-    return Device("cuda", name, memory.total, memory.available)
 
 
 def _mps() -> list[Device]:

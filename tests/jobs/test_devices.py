@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.jobs import devices
+from studio.jobs import devices, queueing
 
 Tool = Callable[[str], None]
 
@@ -27,22 +27,44 @@ def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tool:
 
 
 def test_gpus_come_first_with_their_memory(nvidia_smi: Tool) -> None:
-    nvidia_smi("echo 'NVIDIA H100, 80GB HBM3, 81559, 80000'; echo 'NVIDIA T4, 15360, 15000'")
+    nvidia_smi("echo '0, GPU-a1, 81559, 80000, NVIDIA H100, 80GB HBM3'; echo '1, GPU-b2, 15360, 15000, NVIDIA T4'")
     found = devices.list_devices()
     assert [device.kind for device in found][:2] == ["cuda", "cuda"] and found[-1].kind == "cpu"
     assert (found[0].name, found[0].memory_bytes) == ("NVIDIA H100, 80GB HBM3", 81559 * 2**20)
+    assert [(device.key, device.uuid) for device in found[:2]] == [("cuda:0", "GPU-a1"), ("cuda:1", "GPU-b2")]
     assert found[0].label == "CUDA · NVIDIA H100, 80GB HBM3 · 78 of 80 GB free"
 
 
 def test_a_gpu_that_shares_the_machines_memory_has_that(nvidia_smi: Tool) -> None:
-    nvidia_smi("echo 'NVIDIA GB10, [N/A], [N/A]'")
+    nvidia_smi("echo '0, [N/A], [N/A], [N/A], NVIDIA GB10'")
     gpu, cpu = devices.list_devices()[0], devices.list_devices()[-1]
     assert (gpu.kind, gpu.name) == ("cuda", "NVIDIA GB10")
     assert gpu.memory_bytes == cpu.memory_bytes
 
 
+def test_only_gpus_that_the_studio_may_use_are_shown(nvidia_smi: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvidia_smi('for n in 0 1 2; do echo "$n, GPU-$n, 15360, 15000, NVIDIA T4"; done')
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-0")
+    found = [device for device in devices.list_devices() if device.kind == "cuda"]
+    assert [(device.key, device.uuid) for device in found] == [("cuda:0", "GPU-2"), ("cuda:1", "GPU-0")]
+
+
+def test_a_job_sees_the_gpu_it_was_given_alone(nvidia_smi: Tool) -> None:
+    nvidia_smi('for n in 0 1; do echo "$n, GPU-$n, 15360, 15000, NVIDIA T4"; done')
+    assert queueing._environment(devices.list_devices()[1]) == {"CUDA_VISIBLE_DEVICES": "GPU-1"}
+
+
 @pytest.mark.parametrize(
-    "script", ["exit 9", "echo 'No devices were found'", "echo 'x, 1, 2'; exit 1", "", "kill -9 $$", "printf '\\n\\n'"]
+    "script",
+    [
+        "exit 9",
+        "echo 'No devices were found'",
+        "echo '0, GPU-a, 1, 2, x'; exit 1",
+        "",
+        "kill -9 $$",
+        "printf '\\n\\n'",
+        "echo 'a, b, c, d, e'",
+    ],
 )
 def test_a_tool_that_fails_means_no_gpu(nvidia_smi: Tool, script: str) -> None:
     nvidia_smi(script)
@@ -50,7 +72,7 @@ def test_a_tool_that_fails_means_no_gpu(nvidia_smi: Tool, script: str) -> None:
 
 
 def test_a_gpu_is_no_device_for_a_torch_without_cuda(nvidia_smi: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
-    nvidia_smi("echo 'NVIDIA T4, 15360, 15000'")
+    nvidia_smi("echo '0, GPU-b2, 15360, 15000, NVIDIA T4'")
     monkeypatch.setattr(devices, "_torch_is_cpu_only", lambda: True)
     assert [device.kind for device in devices.list_devices()] == ["cpu"]
 
