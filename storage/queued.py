@@ -13,6 +13,9 @@ from typing import Any
 from storage.database import Database, aware, now
 from storage.runs import change_run
 
+AT_WORK = ("running", "pausing")
+"""States in which a job has a device."""
+
 _COLUMNS = (
     "job_id, kind, project_id, user_name, state, priority, place, device, on_device, memory_bytes, attempts, "
     "overtaken, events_size, reason, queued_at, changed_at"

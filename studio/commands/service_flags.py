@@ -59,6 +59,10 @@ def _add_serving(verbs: Any, command: Command, parser: type[argparse.ArgumentPar
     serve.add_argument(
         "--gpu-share", type=float, default=0.5, metavar="X", help="of the memory, for vLLM (default: 0.5)"
     )
+    serve.add_argument(
+        "--lend-after", type=float, default=60.0, metavar="S",
+        help="without a request, until its memory goes to a run that lacks it; 0 = never (default: 60)",
+    )  # fmt: skip
     serve.add_argument("--keep-texts", action="store_true", help="keep prompts and answers, redacted, for Monitor")
     serve.add_argument("--by", default=USER, help="who does this")
     key = verbs.add_parser("key", help="API keys: add, list, revoke").add_subparsers(

@@ -24,10 +24,11 @@ _LOOK_SECONDS = 0.5
 
 
 def serve(workspace: Workspace, flags: Namespace) -> Outcome:
-    """`serve [RUN …] [--project NAME] [--host H] [--port N] [--engine E] [--keep-texts]`: serve until Ctrl+C, which
-    drains. With a project alone it is what that has in production; with runs too, they may be named by their number."""
+    """`serve [RUN …] [--project NAME] [--host H] [--port N] [--engine E] [--lend-after S] [--keep-texts]`: serve until
+    Ctrl+C, which drains. With a project alone it is what that has in production; with runs too, they may be named by
+    their number."""
     asked = {"host": flags.host, "port": flags.port, "keep_texts": flags.keep_texts, "owner": os.getpid()}
-    asked |= {"engine": flags.engine, "gpu_share": flags.gpu_share}
+    asked |= {"engine": flags.engine, "gpu_share": flags.gpu_share, "lend_after_seconds": flags.lend_after}
     with opened(workspace) as db:
         project = find_project(db, flags.project) if flags.project else None
         runs = [run_named(db, project, one) for one in flags.runs] if project else flags.runs
@@ -41,8 +42,10 @@ def serve(workspace: Workspace, flags: Namespace) -> Outcome:
         _tell(shown, bool(list_keys(workspace)))
         while (found := serving_standing(folder)).ready:
             if (found.names, found.warning) != (shown.names, shown.warning):
-                shown = found
-                _tell(shown, bool(list_keys(workspace)))
+                _tell(found, bool(list_keys(workspace)))
+            if found.lent_to != shown.lent_to:
+                print(f"Lent to {found.lent_to}." if found.lent_to else "The model is back.", file=sys.stderr)
+            shown = found
             time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         print("Finishing what is being answered …", file=sys.stderr)

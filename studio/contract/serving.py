@@ -3,6 +3,7 @@
     spec.json       ServeSpec, read once at the start
     serving.json    Names: which run answers to which name; read again whenever it changes
     keys.json       Keys of all servers of the workspace (hashes only); read again whenever it changes
+    loan.json       Loan: jobs that want the memory of the server while nobody asks; over when it is gone or old
     traffic-*.jsonl  what was served (studio.contract.traffic)
 
 Files are exchanged whole by rename, so a reader never sees half of one. What it leaves out: who makes keys and names
@@ -15,6 +16,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
+import time
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -28,6 +30,9 @@ from studio.errors import BadSpec, DiskFull
 
 NAMES_FILE = "serving.json"
 KEYS_FILE = "keys.json"
+LOAN_FILE = "loan.json"
+LOAN_SECONDS = 300
+"""A loan that was not renewed for so long is over: whoever asked for it is gone."""
 BASE_NAME = "base"
 """The name of the bare base model; it is always served."""
 
@@ -67,12 +72,22 @@ class ServeSpec(_Frozen):
     requests_a_minute: int = Field(600, ge=0, le=1_000_000, description="of one key, unless it says another; 0 = any")
     timeout_seconds: float = Field(600.0, gt=0, le=86_400, description="from a request's arrival to its last token")
     drain_seconds: float = Field(30.0, ge=0, le=3600, description="how long SIGTERM waits for running answers")
+    lend_after_seconds: float = Field(
+        60.0, ge=0, le=86_400, description="without a request, until the memory goes to a job that needs it; 0 = never"
+    )
 
 
 class Names(_Frozen):
     """Which run answers to which name; "" is the base model. The name `base` needs no entry."""
 
     names: Mapping[ModelName, RunId] = {}
+
+
+class Loan(_Frozen):
+    """Who wants a server's memory: `jobs`, the bytes planned for each by its id; `name`: what the first is called."""
+
+    name: str = Field(max_length=300)
+    jobs: Mapping[str, Annotated[int, Field(ge=0)]]
 
 
 class Key(_Frozen):
@@ -151,6 +166,25 @@ def write_names(folder: Path, names: Mapping[str, str]) -> None:
     except ValidationError as error:
         raise BadSpec(f"These names cannot be served: {error.errors()[0]['msg']}.") from None
     exchange(folder / NAMES_FILE, made.model_dump_json(indent=1))
+
+
+def read_loan(folder: Path) -> Loan | None:
+    """What is asked of a server's memory; None where nothing is, where it is over, or cannot be read."""
+    path = folder / LOAN_FILE
+    try:
+        if time.time() - path.stat().st_mtime > LOAN_SECONDS:
+            return None
+        return Loan.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def write_loan(folder: Path, loan: Loan | None) -> None:
+    """Ask for a server's memory, ask on (within LOAN_SECONDS), or no more. Raises DiskFull."""
+    if loan is None:
+        (folder / LOAN_FILE).unlink(missing_ok=True)
+    else:
+        exchange(folder / LOAN_FILE, loan.model_dump_json(indent=1))
 
 
 def read_keys(path: Path) -> Keys:

@@ -32,11 +32,13 @@ class AtWork:
 @dataclass(frozen=True)
 class Placed:
     """`starts`: devices by the ids of the jobs that start on them, in order; `reasons`: why each other job waits;
-    `overtaken`: those that were overtaken by one that starts."""
+    `overtaken`: those that were overtaken by one that starts; `missing`: of those for which memory is short, also where
+    they start, the bytes that lack by device."""
 
     starts: Mapping[str, Device] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     overtaken: tuple[str, ...] = ()
+    missing: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def place(
     busy, starts, reasons, overtaken = list(at_work), dict[str, Device](), dict[str, str](), list[str]()
     short: list[Job] = []  # those that wait for memory
     named: set[str] = set()
+    missing = dict[str, dict[str, int]]()
     for job in waiting:
         if told := (refused or {}).get(job.job_id):
             reasons[job.job_id] = told
@@ -96,15 +99,19 @@ def place(
             reasons[job.job_id] = f"waits behind {name_of(tired)}, which has been overtaken {tired.overtaken} times"
             continue
         told_why: list[tuple[int, str, bool]] = []
+        where: list[tuple[str, int]] = []  # keys of devices where memory is short, with what is free there
         free: list[tuple[int, Device]] = []
         for device in able:
             why, memory, left = _why_not(job, device, busy, slots)
             if why:
                 told_why.append((-left, why, memory))
+                where += [(device.key, left)] if memory else []
             else:
                 free.append((left, device))
         if len(free) >= needed:
-            taken = [device for _, device in sorted(free, key=lambda pair: -pair[0])[:needed]]
+            best = sorted(free, key=lambda pair: -pair[0])[:needed]
+            taken = [device for _, device in best]
+            missing[job.job_id] = _lacks(job, [(device.key, left) for left, device in best])
             starts[job.job_id] = replace(taken[0], beside=tuple(taken[1:]))
             busy += [AtWork(name_of(job), device.key, job.memory_bytes) for device in taken]
             overtaken += [one.job_id for one in short if kind_for(one, devices) == kind]
@@ -115,7 +122,8 @@ def place(
         named |= set() if memory else {kind}
         if any(memory for _, _, memory in told_why):
             short.append(job)
-    return Placed(starts, reasons, tuple(overtaken))
+            missing[job.job_id] = _lacks(job, where)
+    return Placed(starts, reasons, tuple(overtaken), {job: lacks for job, lacks in missing.items() if lacks})
 
 
 def kind_for(job: Job, devices: Sequence[Device]) -> str:
@@ -144,6 +152,12 @@ def _why_not(job: Job, device: Device, at_work: Sequence[AtWork], slots: Mapping
     if job.memory_bytes > free and not alone:
         return f"waits for {_gb(job.memory_bytes)}; {_gb(free)} free on {device.key}", True, free
     return "", False, free
+
+
+def _lacks(job: Job, free: Sequence[tuple[str, int]]) -> dict[str, int]:
+    """Bytes that a job lacks, by the keys of devices with what is free there; those with the most first."""
+    ordered = sorted(free, key=lambda pair: -pair[1])
+    return {key: job.memory_bytes - left for key, left in ordered if job.memory_bytes > left}
 
 
 def _gb(count: int) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from storage.database import Database
 from storage.queued import (
+    AT_WORK,
     Ask,
     Job,
     change_state,
@@ -36,6 +37,7 @@ from studio.errors import BadInput, JobFailed, NotFound, StudioError
 from studio.jobs.accounting import Compute, compute_settings, count_up, job_folder, list_spent, refuse_spent
 from studio.jobs.curves import curve_at_work, get_curve
 from studio.jobs.devices import Device, list_devices
+from studio.jobs.lending import Want, settle_loans
 from studio.jobs.naming import name_of
 from studio.jobs.placing import AtWork, place
 from studio.jobs.processes import PROCESS_FILE, ask_to_stop, claimed, is_alive, reap, spawn, stop_was_asked
@@ -46,7 +48,6 @@ from studio.settings import Workspace
 
 PRIORITIES = (-100, 100)
 ATTEMPTS = 3
-AT_WORK = ("running", "pausing")
 _FIGURE_SECONDS = 10.0
 WAITING = ("waiting", "paused")
 PAUSED = mark("Paused: its checkpoint is kept and the device is free. Resume goes on from it.")
@@ -101,6 +102,7 @@ def dispatch(db: Database, workspace: Workspace, resumed: str = "") -> list[str]
         _reconcile(db, workspace)
         waiting = list_jobs(db, ("waiting",))
         if not waiting:
+            settle_loans(db, workspace)
             return []
         devices, compute = list_devices(), compute_settings(db)
         at_work, refused = _at_work(db, workspace, devices), _refused(db, workspace, waiting, resumed)
@@ -110,6 +112,7 @@ def dispatch(db: Database, workspace: Workspace, resumed: str = "") -> list[str]
             job_id for job_id, device in found.starts.items() if _start(db, workspace, jobs[job_id], device, compute)
         ]
         _note(db, workspace, waiting, found.reasons, found.overtaken if started else ())
+        settle_loans(db, workspace, [Want(jobs[job_id], lacks) for job_id, lacks in found.missing.items()])
         return started
 
 

@@ -44,7 +44,9 @@ _STOP_MARGIN_SECONDS = 10
 @dataclass(frozen=True)
 class Server:
     """How a server stands: `url` is where clients ask ('' unless it serves), `names` the run ids by name ("": base),
-    `warning` what could not be taken over last, `engine` what writes the answers (studio or vllm)."""
+    `warning` what could not be taken over last, `engine` what writes the answers (studio or vllm), `device` where, as
+    the queue calls it, `bytes` what its model takes there, `lent_to` the job that has that memory now, `lends` whether
+    it makes room for jobs at all."""
 
     folder: Path
     base_model: str
@@ -53,6 +55,10 @@ class Server:
     names: Mapping[str, str] = field(default_factory=dict)
     warning: str = ""
     engine: str = ""
+    device: str = ""
+    bytes: int = 0
+    lent_to: str = ""
+    lends: bool = False
 
     @property
     def ready(self) -> bool:
@@ -125,9 +131,10 @@ def stop_serving(folder: Path) -> None:
 def serving_standing(folder: Path) -> Server:
     """How the server of a folder stands."""
     try:
-        base_model, names = read_serve_spec(folder).base_model, read_names(folder).names
+        spec, names = read_serve_spec(folder), read_names(folder).names
+        base_model, lends = spec.base_model, spec.lend_after_seconds > 0
     except BadSpec:
-        base_model, names = "", {}
+        base_model, lends, names = "", False, {}
     standing = job_folders.standing(folder, mark("The server broke off"), mark("Stopped."))
     events = read_all(folder)
     told = next((event for event in reversed(events) if event.data.get("port")), None)
@@ -136,8 +143,11 @@ def serving_standing(folder: Path) -> Server:
     if told is None or ended:
         return Server(folder, base_model, standing, names=names, warning=warnings[-1] if warnings else "")
     active = {str(name): str(run) for name, run in dict(told.data["names"]).items()}  # type: ignore[call-overload]
-    engine = str(told.data.get("engine", "studio"))
-    return Server(folder, base_model, standing, _url(told), active, warnings[-1] if warnings else "", engine)
+    more = _more(told.data)
+    lends = lends and more["bytes"] > 0
+    return Server(
+        folder, base_model, standing, _url(told), active, warnings[-1] if warnings else "", lends=lends, **more
+    )
 
 
 def list_servers(workspace: Workspace) -> list[Server]:
@@ -169,6 +179,17 @@ def folder_of(workspace: Workspace, base_model: str) -> Path:
 
 def _after(event: Event, told: Event | None) -> bool:
     return told is None or event.seq > told.seq
+
+
+def _more(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a server's event says of its memory; nothing is lent by one of an earlier version."""
+    device = str(data.get("device", ""))
+    return {
+        "engine": str(data.get("engine", "studio")),
+        "device": "cuda:0" if device == "cuda" else device,
+        "bytes": int(data.get("bytes", 0)),
+        "lent_to": str(data.get("lent_to", "")),
+    }
 
 
 def _url(told: Event) -> str:

@@ -31,6 +31,7 @@ from studio.serving.keys import KeyRing
 from studio.serving.log import TrafficLog
 from studio.serving.metrics import Metrics
 from studio.serving.names import NameTable
+from studio.serving.resident import Lent
 from studio.serving.tickets import QueueFull, Scheduler
 
 Asked = ChatAsked | CompletionAsked
@@ -79,8 +80,8 @@ def build_app(house: House) -> ASGIApp:
 
     @app.get("/health")
     async def health() -> JSONResponse:
-        state = "stopping" if house.doors.draining else "ready" if house.scheduler.alive else "failed"
-        return JSONResponse({"state": state}, 200 if state == "ready" else 503)
+        state = _state(house)
+        return JSONResponse({"state": state}, 200 if state in ("ready", "lent") else 503)
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -134,6 +135,8 @@ def refusal(error: StudioError) -> JSONResponse:
         return JSONResponse(told.failure(str(error), "server_error"), 499)
     if isinstance(error, NotFound):
         return JSONResponse(told.failure(str(error), code="model_not_found", field="model"), 404)
+    if isinstance(error, Lent):
+        return JSONResponse(told.failure(str(error), "server_error", "memory_lent"), 503, {"Retry-After": "60"})
     if isinstance(error, JobFailed):
         return JSONResponse(told.failure(str(error), "server_error"), 503, {"Retry-After": "5"})
     return JSONResponse(told.failure(str(error)), 400)
@@ -270,6 +273,15 @@ async def _feedback(house: House, request: Request) -> JSONResponse:
         house.log.put(line)
     house.metrics.feedback(asked.rating)
     return JSONResponse({"object": "feedback", "request_id": asked.request_id, "rating": asked.rating})
+
+
+def _state(house: House) -> str:
+    """`lent`: the model has left the memory for a job; a request brings it back where there is room for both."""
+    if house.doors.draining:
+        return "stopping"
+    if not house.scheduler.alive:
+        return "failed"
+    return "lent" if house.scheduler.lent_to else "ready"
 
 
 def _run_of(house: House, name: str, key: Key | None) -> str:

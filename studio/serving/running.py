@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from studio.contract.events import EventWriter
-from studio.contract.serving import ServeSpec, is_own_machine
+from studio.contract.serving import ServeSpec, is_own_machine, read_loan
 from studio.errors import BadSpec, JobFailed, StudioError
 from studio.inference.engine import Engine
 from studio.inference.watch import Owner
@@ -29,6 +30,7 @@ from studio.serving.keys import KeyRing
 from studio.serving.log import TrafficLog
 from studio.serving.metrics import Metrics
 from studio.serving.names import NameTable
+from studio.serving.resident import Resident
 from studio.serving.scheduler import OwnScheduler
 from studio.serving.tickets import Delivery, Scheduler
 from studio.serving.vllm_scheduler import Vllm, VllmScheduler
@@ -51,7 +53,7 @@ def serve(folder: Path, spec: ServeSpec, events: EventWriter, stopped: Callable[
                 engine.stop()
 
 
-def _engine(folder: Path, spec: ServeSpec, stopped: Callable[[], bool]) -> tuple[Engine | Vllm, str]:
+def _engine(folder: Path, spec: ServeSpec, stopped: Callable[[], bool]) -> tuple[Resident | Vllm, str]:
     """What writes the answers, and what to tell of it."""
     note = ""
     if spec.engine != "studio":
@@ -61,8 +63,12 @@ def _engine(folder: Path, spec: ServeSpec, stopped: Callable[[], bool]) -> tuple
             if spec.engine == "vllm":
                 raise
             note = f"The studio's own engine serves, as vLLM cannot. {error}"
+    return Resident(lambda: _loaded(spec)), note
+
+
+def _loaded(spec: ServeSpec) -> Engine:
     base = load_base(spec.models, spec.base_model, spec.device, spec.dtype)
-    return Engine(base, spec.runs, spec.models), note
+    return Engine(base, spec.runs, spec.models)
 
 
 def listen(spec: ServeSpec) -> socket.socket:
@@ -94,7 +100,7 @@ class Server(uvicorn.Server):
         spec: ServeSpec,
         events: EventWriter,
         keys: KeyRing,
-        engine: Engine | Vllm,
+        engine: Resident | Vllm,
         listener: socket.socket,
         stopped: Callable[[], bool] = lambda: False,
         note: str = "",
@@ -102,6 +108,7 @@ class Server(uvicorn.Server):
         self._spec = spec
         self._events = events
         self._engine = engine
+        self._told = _told(engine)
         self._port = int(listener.getsockname()[1])
         self._owner = Owner(spec.owner)
         self._stopped = stopped
@@ -112,17 +119,19 @@ class Server(uvicorn.Server):
         self._failed = False
         limits = (spec.batch_rows, spec.queue_limit, self._hand, spec.most_prompt_tokens)
         self._scheduler: Scheduler = (
-            VllmScheduler(engine, *limits) if isinstance(engine, Vllm) else OwnScheduler(engine, *limits)
+            VllmScheduler(engine, *limits)
+            if isinstance(engine, Vllm)
+            else OwnScheduler(engine, *limits, spec.lend_after_seconds)
         )
+        self._folder = folder
+        self._lent_to = ""
         self._names = NameTable(folder, lambda run: self._scheduler.load(run).result(), self._warn)
         self._doors = Doors()
         doors, scheduler = self._doors, self._scheduler
         figures = Metrics(lambda: scheduler.active, lambda: scheduler.waiting, lambda: doors.busy)
         self._log = TrafficLog(folder, spec.keep_texts, figures.lost.inc)
-        device = str(engine.base.device)
-        house = House(
-            spec, self._scheduler, self._names, keys, self._log, figures, self._doors, engine.base.name, device
-        )
+        known = (self._told["base"], self._told["device"])
+        house = House(spec, self._scheduler, self._names, keys, self._log, figures, self._doors, *known)
         super().__init__(
             uvicorn.Config(
                 build_app(house), log_level="warning", access_log=False, lifespan="off", server_header=False,
@@ -175,11 +184,17 @@ class Server(uvicorn.Server):
         while not self._doors.draining:
             time.sleep(_LOOK_SECONDS)
             try:
-                if self._names.look():
+                if self._names.look() | self._look_at_loan():
                     self._tell()
             except Exception as error:
                 # A table that cannot be taken over must not end the looking out for the next one.
                 print(f"{type(error).__name__}: {error}", file=sys.stderr)
+
+    def _look_at_loan(self) -> bool:
+        """Pass on who wants the memory; whether it went or came back since."""
+        self._scheduler.lend(read_loan(self._folder))
+        before, self._lent_to = self._lent_to, self._scheduler.lent_to
+        return before != self._lent_to
 
     def _hand(self, items: Sequence[Delivery]) -> None:
         """From the scheduler's thread: what came of a step goes to its requests at once, in their loop."""
@@ -191,13 +206,10 @@ class Server(uvicorn.Server):
                 ticket.cancel()
 
     def _tell(self) -> None:
-        base = self._engine.base
+        where = {"host": self._spec.host, "port": self._port}
+        words = f"Serving on {self._spec.host}:{self._port}"
         names = self._names.names
-        self._write(
-            state="ready", message=f"Serving on {self._spec.host}:{self._port}", host=self._spec.host, port=self._port,
-            names=names, base=base.name, base_hash=base.weights_hash, device=str(base.device),
-            engine="vllm" if isinstance(self._engine, Vllm) else "studio",
-        )  # fmt: skip
+        self._write(state="ready", message=words, names=names, lent_to=self._lent_to, **where, **self._told)
 
     def _warn(self, words: str) -> None:
         with self._lock:
@@ -206,6 +218,17 @@ class Server(uvicorn.Server):
     def _write(self, **data: object) -> None:
         with self._lock:
             self._events.write("state", **data)
+
+
+def _told(engine: Resident | Vllm) -> dict[str, Any]:
+    """What does not change while the server lives. `bytes`: what can be lent."""
+    if isinstance(engine, Vllm):
+        base = engine.base
+        return {
+            "engine": "vllm", "base": base.name, "base_hash": base.weights_hash, "device": str(base.device), "bytes": 0
+        }  # fmt: skip
+    known = {"base": engine.base, "base_hash": engine.base_hash, "device": engine.device}
+    return {"engine": "studio", "bytes": engine.bytes, **known}
 
 
 def _deliver(items: Sequence[Delivery]) -> None:

@@ -8,21 +8,26 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
 
+from studio.contract.serving import Loan
 from studio.errors import JobFailed, StudioError
 from studio.inference.engine import Engine
 from studio.inference.request import NoMemory
 from studio.inference.running import Running
 from studio.inference.served import Served
+from studio.serving.resident import Lent, Resident
 from studio.serving.tickets import Delivery, Hand, QueueFull, Ticket, check_length, patience
 
 _REST_SECONDS = 0.5
+_RETRY_SECONDS = 5.0
 _NO_MEMORY = "The device has no memory left for these answers: ask for fewer or shorter ones."
 
 
@@ -35,19 +40,26 @@ class _Load:
 
 
 class OwnScheduler:
-    """Runs `engine` in a thread of its own: at most `rows` answers of one model at once, `limit` rows waiting, prompts
-    of at most `most_prompt` tokens (0: what the model holds). See tickets.Scheduler.
+    """Runs the engine in a thread of its own: at most `rows` answers of one model at once, `limit` rows waiting,
+    prompts of at most `most_prompt` tokens (0: what the model holds). After `lend_after` seconds without a request (0:
+    never) the engine makes room for a job that wants its memory. See tickets.Scheduler.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        resident: Resident,
         rows: int,
         limit: int,
         hand: Hand,
         most_prompt: int = 0,
+        lend_after: float = 0.0,
     ) -> None:
-        self._engine = engine
+        self._resident = resident
+        self._lend_after = lend_after
+        self._loan: Loan | None = None
+        self._lent_to = ""
+        self._asked_at = time.monotonic()
+        self._try_at = 0.0
         self._rows = rows
         self._limit = limit
         self._hand = hand
@@ -77,6 +89,15 @@ class OwnScheduler:
     def alive(self) -> bool:
         """Whether its thread lives."""
         return self._thread.is_alive()
+
+    @property
+    def lent_to(self) -> str:
+        """See tickets.Scheduler."""
+        return self._lent_to
+
+    def lend(self, loan: Loan | None) -> None:
+        """See tickets.Scheduler."""
+        self._loan = loan
 
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Queue the rows of a request, all or none. Raises QueueFull, JobFailed (it is ending)."""
@@ -124,7 +145,7 @@ class OwnScheduler:
                 one = self._inbox.get(timeout=_REST_SECONDS) if block else self._inbox.get_nowait()
             except queue.Empty:
                 if block:
-                    self._engine.rest()
+                    self._settle()
                 return
             block = False
             if isinstance(one, _Load):
@@ -132,9 +153,32 @@ class OwnScheduler:
             elif one is not None:
                 self._admit(one)
 
+    def _settle(self) -> None:
+        """Nobody asks: make room for whoever wants it, come back when nobody does any more, and tidy up."""
+        loan, now = self._loan, time.monotonic()
+        if not self._resident.away and loan and self._lend_after and now - self._asked_at >= self._lend_after:
+            self._resident.leave()
+            self._lent_to = loan.name
+        elif self._resident.away and not loan and now >= self._try_at:
+            self._try_at = now + _RETRY_SECONDS
+            with suppress(Lent):  # whoever had it is on the way out
+                self._engine()
+        elif not self._resident.away:
+            self._resident.engine().rest()
+
+    def _engine(self) -> Engine:
+        """The engine, back in memory where there is room beside a job. Raises Lent, JobFailed, BadModel."""
+        loan = self._loan
+        engine = self._resident.engine(sum(loan.jobs.values()) if loan else 0)
+        self._lent_to = ""
+        return engine
+
     def _load(self, load: _Load) -> None:
         try:
-            self._engine.load_run(load.run)
+            if self._resident.away:  # the first question brings it
+                self._resident.check_run(load.run)
+            else:
+                self._engine().load_run(load.run)
         except Exception as error:
             if not isinstance(error, StudioError):
                 traceback.print_exc()
@@ -149,8 +193,9 @@ class OwnScheduler:
         if ticket.cancelled:
             self._give([(ticket, JobFailed("The client has gone."))])
             return
+        self._asked_at = time.monotonic()
         try:
-            prepared = self._engine.prepare(ticket.request)
+            prepared = self._engine().prepare(ticket.request)
             check_length(len(prepared.ids), self._most_prompt)
         except StudioError as error:
             self._give([(ticket, error)])
@@ -161,12 +206,13 @@ class OwnScheduler:
             return
         running = self._models.get(prepared.served)
         if running is None:
-            running = self._models[prepared.served] = self._engine.running(prepared.served, self._rows)
+            running = self._models[prepared.served] = self._engine().running(prepared.served, self._rows)
         number = next(self._numbers)
         self._tickets[number] = ticket
         running.add(number, prepared)
 
     def _step(self) -> None:
+        self._asked_at = time.monotonic() if self._models else self._asked_at
         for served, running in list(self._models.items()):
             gone = [row for row in running.rows if self._tickets[row].cancelled]
             deltas = running.drop(gone) if gone else []
@@ -183,7 +229,7 @@ class OwnScheduler:
             if not running.busy:
                 del self._models[served]
             if any(delta.done for delta in deltas):
-                self._engine.trim(set().union(*(one.slots for one in self._models.values())))
+                self._engine().trim(set().union(*(one.slots for one in self._models.values())))
 
     def _give(self, items: Sequence[Delivery]) -> None:
         for ticket, item in items:

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from studio.contract.serving import Loan
 from studio.errors import StudioError
 from studio.inference.request import Delta, GenerationRequest, PromptRefused
 
@@ -62,6 +63,13 @@ class Scheduler(Protocol):
     @property
     def alive(self) -> bool:
         """Whether it can still write."""
+
+    @property
+    def lent_to(self) -> str:
+        """The job that has this writer's memory now; '' while the model is in it."""
+
+    def lend(self, loan: Loan | None) -> None:
+        """A job wants the memory when nobody asks; None: none does, or no more."""
 
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Queue the rows of a request, all or none. Raises QueueFull, JobFailed (it is ending)."""

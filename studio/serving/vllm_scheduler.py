@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx
 
-from studio.contract.serving import ServeSpec, read_names
+from studio.contract.serving import Loan, ServeSpec, read_names
 from studio.errors import BadInput, JobFailed, StudioError
 from studio.inference.places import find
 from studio.inference.request import answer_limit
@@ -96,6 +96,14 @@ class VllmScheduler:
     def alive(self) -> bool:
         """See tickets.Scheduler."""
         return self._process.alive and self._thread.is_alive()
+
+    @property
+    def lent_to(self) -> str:
+        """See tickets.Scheduler: vLLM keeps what it has taken."""
+        return ""
+
+    def lend(self, loan: Loan | None) -> None:
+        """See tickets.Scheduler: vLLM keeps what it has taken."""
 
     def last_words(self) -> str:
         """See tickets.Scheduler."""

@@ -156,10 +156,12 @@ def _ended(server: Server) -> str:
 
 def _server(server: Server, spec: ServeSpec, numbers: Mapping[str, int]) -> str:
     at_work = tr("loading") if _loads(server) else tr("stopping")
-    state = chip(tr("serves"), "good") if server.ready else chip(at_work, "busy")
+    serves = chip(tr("makes room"), "busy") if server.lent_to else chip(tr("serves"), "good")
+    state = serves if server.ready else chip(at_work, "busy")
     stop = f'<button type="button" class="plain" data-id="{text(server.folder.name)}">{tr("Stop …")}</button>'
     head = f'<div class="head"><b>{text(short(server.base_model))}</b>{state}{stop}</div>'
     warning = notice("warn", tr(server.warning)) if server.warning else ""
+    warning += notice("busy", _lent_words(server)) if server.lent_to else ""
     if not server.ready:
         return f'<div class="standing">{head}{notice("busy", _busy_words(server))}{warning}</div>'
     names = "".join(f"<li><code>{text(name)}</code> {_behind(run, numbers)}</li>" for name, run in server.names.items())
@@ -169,6 +171,14 @@ def _server(server: Server, spec: ServeSpec, numbers: Mapping[str, int]) -> str:
     return (
         f'<div class="standing">{head}<p class="quiet">{place} {kept}</p><ul class="names">{names}</ul>{warning}</div>'
     )
+
+
+def _lent_words(server: Server) -> str:
+    told = mark(
+        "Nobody asked, so its memory is lent to {job}. It comes back when that has ended, or with the next request "
+        "where there is room for both; else that is refused for now."
+    )
+    return tr(told, job=server.lent_to)
 
 
 def _busy_words(server: Server) -> str:

@@ -111,3 +111,15 @@ def test_what_a_run_asks_for_can_be_read_again() -> None:
     ):
         told = asked_device(parse_train_spec({"snapshot": "/s", "models": "/m"} | fields))
         assert (told, wanted(told)) == (asked, wants)
+
+
+def test_what_memory_lacks_is_told_by_device_also_of_one_that_starts() -> None:
+    gpus = [replace(GPU, free_bytes=10 * GB), replace(GPU, free_bytes=20 * GB, index=1)]
+    found = placed([job("a", 40)], [*gpus, CPU])
+    assert list(found.missing["a"]) == ["cuda:1", "cuda:0"]  # where less lacks comes first
+    assert found.missing["a"]["cuda:1"] == 40 * GB - int(0.9 * 20 * GB)
+    assert placed([job("a", 1)], [*gpus, CPU]).missing == {}
+    alone = placed([job("a", 12)], [CPU])
+    assert "a" in alone.starts and alone.missing == {"a": {"cpu": 12 * GB - int(0.9 * 8 * GB)}}
+    taken = [AtWork("Run 1", "cpu", GB)]
+    assert placed([job("a", 12)], [CPU], taken).missing == {}, "it waits for the slot, which no server has"

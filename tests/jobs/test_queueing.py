@@ -10,11 +10,14 @@ import pytest
 from storage.queued import change_state, get_job, list_jobs
 from storage.records import Run, User
 from storage.usage import list_spans, open_spans
+from studio.contract.serving import Loan, read_loan
 from studio.errors import BadInput, DiskFull, JobFailed, NotAllowed, NotFound
-from studio.jobs import accounting, queueing, queueing_for, runs
+from studio.jobs import accounting, lending, queueing, queueing_for, runs
 from studio.jobs.accounting import Compute, cost_of_job, costs, planned_cost, quota_of, set_compute, set_quota
 from studio.jobs.devices import Device, list_devices
+from studio.jobs.job_folders import Standing
 from studio.jobs.processes import PROCESS_FILE, claimed, is_alive
+from studio.jobs.serving import Server
 from tests.jobs.conftest import Room, wait_until
 
 ADMIN, ANN = User("me", "admin"), User("ann", "reviewer")
@@ -303,3 +306,24 @@ def test_the_end_of_a_run_that_a_click_took_up_is_heard_of_all_the_same(room: Ro
     for _ in range(2):
         watcher.look()
     assert heard == [run.id]
+
+
+def test_idle_servers_are_asked_for_memory_until_the_job_has_ended(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = room.workspace.root / "serving" / "one"
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text("{}")
+    there = Server(folder, "starter", Standing("running"), device="cpu", bytes=1 << 40, lends=True)
+    monkeypatch.setattr(lending, "serving_standing", lambda folder: there)
+    monkeypatch.setattr(lending, "is_alive", lambda folder: True)
+    small = Device("cpu", "CPU", 16, 8)
+    monkeypatch.setattr(queueing, "list_devices", lambda: [small])
+    run = room.start("slow")  # alone on a CPU it starts however little is free, and has the server make room
+    job = get_job(room.db, run.id)
+    assert job and job.state == "running" and job.memory_bytes > 8
+    assert read_loan(folder) == Loan(name="Run 1 of Support", jobs={run.id: job.memory_bytes})
+    queueing.look(room.db, room.workspace)
+    assert read_loan(folder)
+    runs.stop_run(room.db, room.workspace, run.id)
+    room.ended(run)
+    queueing.look(room.db, room.workspace)
+    assert read_loan(folder) is None

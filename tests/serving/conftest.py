@@ -21,6 +21,7 @@ from studio.inference.engine import Engine
 from studio.inference.running import Running
 from studio.models.loading import load_base
 from studio.serving.keys import KeyRing
+from studio.serving.resident import Resident
 from studio.serving.running import Server, listen
 from tests.inference.conftest import base_folder, runs
 
@@ -74,7 +75,8 @@ def start_house(folder: Path, base: Path, runs: Path, names: Mapping[str, str] =
     (folder / "spec.json").write_text(spec.model_dump_json())
     write_names(folder, names)
     spec = read_serve_spec(folder)
-    engine = Engine(load_base(spec.models, spec.base_model, spec.device, spec.dtype), spec.runs)
+    base = (spec.models, spec.base_model, spec.device, spec.dtype)
+    engine = Resident(lambda: Engine(load_base(*base), spec.runs))
     listener = listen(spec)
     server = Server(folder, spec, EventWriter(folder), KeyRing(spec.keys), engine, listener)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

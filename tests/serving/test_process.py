@@ -14,11 +14,13 @@ import pytest
 
 from storage.database import Database
 from storage.projects import create_project
+from storage.queued import Ask, change_state, get_job, put_in
 from storage.runs import create_run
 from studio.contract.events import read_all
-from studio.contract.serving import read_names
+from studio.contract.serving import Loan, read_loan, read_names
 from studio.errors import BadInput, BadSpec, NotFound
 from studio.jobs import serving
+from studio.jobs.lending import Want, settle_loans
 from studio.jobs.serving_keys import add_key, list_keys, revoke_key
 from studio.settings import Workspace
 from tests.inference.conftest import make_adapter
@@ -55,6 +57,35 @@ def test_a_server_is_started_asked_and_stopped(db: Database, workspace: Workspac
         serving.stop_serving(folder)
     ended = serving.serving_standing(folder)
     assert (ended.standing.state, ended.url) == ("stopped", "") and read_all(folder)[-1].data["state"] == "stopped"
+
+
+def test_a_server_makes_room_for_a_job_and_comes_back_when_that_has_gone(
+    db: Database, workspace: Workspace, run_id: str
+) -> None:
+    folder = serving.start_serving(db, workspace, [run_id], lend_after_seconds=0.2)
+    try:
+        server = serving.wait_until_serving(folder, 120)
+        assert server.lends and server.device == "cpu" and server.bytes > 0
+        with db.write() as cursor:
+            put_in(cursor, Ask("a-job", "run", "p", "me", "cpu", 1000))
+        job = get_job(db, "a-job")
+        assert job
+        settle_loans(db, workspace, [Want(job, {"cpu": server.bytes + 1})])
+        assert read_loan(folder) is None, "all its memory would not be enough"
+        settle_loans(db, workspace, [Want(job, {"cpu": server.bytes})])
+        wait_for(lambda: serving.serving_standing(folder).lent_to == "a-job")
+        settle_loans(db, workspace)
+        assert read_loan(folder) == Loan(name="a-job", jobs={"a-job": 1000}), "it waits still"
+        assert change_state(db, "a-job", ("waiting",), "ended")
+        settle_loans(db, workspace)
+        wait_for(lambda: serving.serving_standing(folder).lent_to == "")
+        client = openai.OpenAI(base_url=server.url, api_key="none")
+        assert client.chat.completions.create(model="run-1", messages=turns(), max_tokens=3).choices
+        settle_loans(db, workspace, [Want(job, {"cpu": 1})])
+    finally:
+        serving.stop_serving(folder)
+    settle_loans(db, workspace)
+    assert read_loan(folder) is None, "the server has gone"
 
 
 def test_what_cannot_be_served_is_refused_before_anything_starts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import shlex
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -68,6 +69,11 @@ def test_a_server_shows_its_address_and_names_and_its_warning_as_text() -> None:
     assert "loading" in read(loading) and tags(loading, "button")[0]["data-id"] == "abc"
     assert EVIL in read(deploy_views.servers_html([(server("", ENDED), spec())], {}))
     assert EVIL in read(deploy_views.stop_question(server(), spec()))
+
+
+def test_a_server_whose_memory_is_lent_says_to_whom_and_when_it_is_back() -> None:
+    shown = read(deploy_views.servers_html([(replace(server(), lent_to=EVIL), spec())], {}))
+    assert f"its memory is lent to {EVIL}. It comes back when that has ended" in shown and "makes room" in shown
 
 
 def test_a_run_in_production_that_no_server_answers_with_is_told() -> None:
