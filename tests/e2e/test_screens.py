@@ -70,11 +70,16 @@ OUT_OF_PLACE = """() => {
   const controls = nodes
     .filter((node) => node.matches('button, input:not([type=file]), select, textarea, a[href], summary'))
     .map((node) => [node, seen(node)]).filter(([, box]) => box.right - box.left > 2 && box.bottom - box.top > 2);
+  // What is held at an edge of the window lies over what is scrolled beneath it, as it is meant to.
+  const held = (node) => {
+    for (let one = node; one; one = one.parentElement) if (getComputedStyle(one).position === 'sticky') return one;
+    return null;
+  };
   const over = [];
   controls.forEach(([one, a], index) => controls.slice(index + 1).forEach(([other, b]) => {
     const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
     const tall = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-    const apart = wide <= 3 || tall <= 3 || one.contains(other) || other.contains(one);
+    const apart = wide <= 3 || tall <= 3 || one.contains(other) || other.contains(one) || held(one) !== held(other);
     if (!apart) over.push(`${name(one)} | ${name(other)}`);
   }));
   return { cut: cut.map(name), beyond: beyond.map(name), over };
