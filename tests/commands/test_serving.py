@@ -18,7 +18,7 @@ from studio.settings import Workspace
 
 def flags(**fields: object) -> Namespace:
     usual = {"runs": ["run-aa"], "project": None, "host": "127.0.0.1", "port": 0, "keep_texts": False, "by": "lead"}
-    usual |= {"engine": "auto", "gpu_share": 0.5}
+    usual |= {"engine": "auto", "gpu_share": 0.5, "lend_after": 60.0}
     return Namespace(**{**usual, "name": "ci", "model": None, "days": None, "a_minute": None, **fields})
 
 

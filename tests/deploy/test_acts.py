@@ -55,7 +55,7 @@ def test_serving_is_in_the_log_with_its_end(workspace: Workspace, monkeypatch: p
     monkeypatch.setattr(serving, "serving_standing", lambda folder: ended)
     monkeypatch.setattr(serving, "stop_serving", lambda folder: None)
     flags = {"runs": [], "project": "Support", "host": "127.0.0.1", "port": 0, "keep_texts": True, "by": "ann"}
-    flags |= {"engine": "auto", "gpu_share": 0.5}
+    flags |= {"engine": "auto", "gpu_share": 0.5, "lend_after": 60.0}
     serving.serve(workspace, argparse.Namespace(**flags))
     with opened(workspace) as db:
         found = search_audit(db, user="ann")[::-1]

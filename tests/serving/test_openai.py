@@ -87,7 +87,7 @@ def test_completions_go_on_from_texts_and_from_token_ids(house: House) -> None:
     assert [choice.index for choice in both.choices] == [0, 1, 2, 3]
     assert both.choices[0].text == both.choices[1].text and both.usage.prompt_tokens == 4
     assert len(both.choices[0].logprobs.tokens) == 6 and both.choices[0].logprobs.text_offset[0] == 0
-    ids = [house.server._engine.base.tokenizer("ab")["input_ids"]] * 2
+    ids = [house.server._engine.engine().base.tokenizer("ab")["input_ids"]] * 2
     same = client.completions.create(model="run-1", prompt=ids, max_tokens=6, temperature=0)
     assert [choice.text for choice in same.choices] == [both.choices[0].text] * 2
     stream = client.completions.create(model="run-1", prompt="ab", max_tokens=6, temperature=0, stream=True)
