@@ -6,11 +6,10 @@ jobs are in studio.jobs.sayings, which is asked where none of these fits.
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Sequence
 
 from studio.jobs import evaluation_said, sayings
+from studio.jobs.forms import pattern_of
 from studio.language import mark, reader, tr
 
 ENOUGH_NEW = mark("{new} new accepted examples (the rule: every {rule}).")
@@ -136,7 +135,7 @@ def retold(said: str, known: Sequence[str]) -> str:
 
 def _retold(said: str, known: Sequence[str]) -> str:
     for sentence in known:
-        if found := _pattern(sentence).fullmatch(said):
+        if found := pattern_of(sentence, _shape).fullmatch(said):
             return tr(sentence, **{name: _inside(name, value, known) for name, value in found.groupdict().items()})
     return ""
 
@@ -146,9 +145,5 @@ def _inside(name: str, value: str, known: Sequence[str]) -> str:
     return _retold(value, known) or _OTHERS.get(name, str)(value)
 
 
-@functools.cache
-def _pattern(sentence: str) -> re.Pattern[str]:
-    def group(name: re.Match[str]) -> str:
-        return f"(?P<{name[1]}>{'[0-9.,]+' if name[1] in _FIGURES else '.+?'})"
-
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", group, re.escape(sentence)), re.DOTALL)
+def _shape(name: str, _: str) -> str:
+    return "[0-9.,]+" if name in _FIGURES else ".+?"

@@ -8,9 +8,9 @@ those who speak. What is of no known form, as a model's or a person's words, sta
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Sequence
 
+from studio.jobs.forms import formats_of, pattern_of
 from studio.language import mark, reader, tr
 
 _VERDICTS = (
@@ -239,7 +239,6 @@ _LONGEST = 1_000
 _OPEN = ("error", "problem", "reason", "what")
 """Names that stand for as long a text as there is."""
 
-_NAME = re.compile(r"\{(\w+)(?::([^}]*))?\}")
 _FIGURE = r"-?[\d,]*\.?\d+(?:e[+-]?\d+)?"
 _THREE, _WHOLE = "{value:.3g}", "{value:,.0f}"
 
@@ -260,38 +259,24 @@ def _retold(sentence: str, language: str, forms: Sequence[str]) -> str:
     if known != sentence or len(sentence) > _LONGEST:
         return known
     for form in forms:
-        if found := _pattern(form).fullmatch(sentence):
+        if found := pattern_of(form, _shape).fullmatch(sentence):
             return tr(form, **{name: _value(form, name, said) for name, said in found.groupdict().items()})
     return sentence
 
 
 def _value(form: str, name: str, said: str) -> object:
-    kind = _kinds(form)[name]
+    kind = formats_of(form)[name]
     if kind:
         plain = said.replace(",", "")
         return int(plain) if kind in (",", "d") else float(plain)
     return retold(said) if name in _NESTED else retold_model(said) if name in _MODELS else said
 
 
-@functools.cache
-def _kinds(form: str) -> dict[str, str]:
-    return dict(_NAME.findall(form))
-
-
-@functools.cache
-def _pattern(form: str) -> re.Pattern[str]:
-    """What a sentence of this form looks like."""
-    pattern, at = "", 0
-    for name in _NAME.finditer(form):
-        what = _shape(name[1]) if not name[2] else r"\d[\d,]*" if name[2] in (",", "d") else _FIGURE
-        pattern += f"{re.escape(form[at : name.start()])}(?P<{name[1]}>{what})"
-        at = name.end()
-    return re.compile(pattern + re.escape(form[at:]), re.DOTALL)
-
-
-def _shape(name: str) -> str:
-    """What may stand for a name without a format. Bounded: a sentence may be anybody's, and trying all ways of cutting
-    it into five open parts took 45 seconds."""
+def _shape(name: str, kind: str) -> str:
+    """What may stand for a name. Bounded where it has no format: a sentence may be anybody's, and trying all ways of
+    cutting it into five open parts took 45 seconds."""
+    if kind:
+        return r"\d[\d,]*" if kind in (",", "d") else _FIGURE
     return r"\S{1,24}?" if name in ("low", "high", "rows") else ".+?" if name in _OPEN else ".{1,200}?"
 
 

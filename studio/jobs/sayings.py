@@ -8,8 +8,8 @@ errors of other programs, and sentences that no form fits, which stay as they we
 from __future__ import annotations
 
 import re
-from functools import cache
 
+from studio.jobs.forms import pattern_of
 from studio.language import mark, reader, tr
 
 _LONGEST = 1000
@@ -147,7 +147,7 @@ def retold(kept: str) -> str:
 def _known(kept: str) -> str:
     """A sentence in the form that it has; '' where it has none."""
     for form in _FORMS:
-        if met := _pattern(form).fullmatch(kept):
+        if met := pattern_of(form, _shape).fullmatch(kept):
             return tr(form, **{name: _value(name, value) for name, value in met.groupdict().items()})
     return ""
 
@@ -158,9 +158,5 @@ def _value(name: str, value: str) -> str:
     return retold(value) if name in _INSIDE else value
 
 
-@cache
-def _pattern(form: str) -> re.Pattern[str]:
-    def group(name: re.Match[str]) -> str:
-        return f"(?P<{name[1]}>{_SHAPES.get(name[1], '.+?')})"
-
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", group, re.escape(form)), re.DOTALL)
+def _shape(name: str, _: str) -> str:
+    return _SHAPES.get(name, ".+?")
