@@ -80,7 +80,7 @@ def test_a_request_that_takes_too_long_is_ended(start: Start, slow: None, stream
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_frees_its_row(start: Start, slow: None, stream: bool) -> None:
     house = start()
-    body = {"model": "base", "messages": turns(), "max_tokens": 220, "stream": stream}
+    body = {"model": "base", "messages": turns(), "max_tokens": 220, "temperature": 0, "stream": stream}
     with pytest.raises(httpx.ReadTimeout):
         with httpx.stream("POST", f"{house.url}/v1/chat/completions", json=body, timeout=0.3) as answer:
             time.sleep(0.3)
