@@ -98,14 +98,12 @@ def place(
         if tired:
             reasons[job.job_id] = f"waits behind {name_of(tired)}, which has been overtaken {tired.overtaken} times"
             continue
-        told_why: list[tuple[int, str, bool]] = []
-        where: list[tuple[str, int]] = []  # keys of devices where memory is short, with what is free there
+        told_why: list[tuple[int, str, bool, str]] = []
         free: list[tuple[int, Device]] = []
         for device in able:
             why, memory, left = _why_not(job, device, busy, slots)
             if why:
-                told_why.append((-left, why, memory))
-                where += [(device.key, left)] if memory else []
+                told_why.append((-left, why, memory, device.key))
             else:
                 free.append((left, device))
         if len(free) >= needed:
@@ -116,13 +114,13 @@ def place(
             busy += [AtWork(name_of(job), device.key, job.memory_bytes) for device in taken]
             overtaken += [one.job_id for one in short if kind_for(one, devices) == kind]
             continue
-        _, reason, memory = min(told_why)
+        _, reason, memory, _ = min(told_why)
         # Behind the first that waits for a slot nobody is named: it would be told anew at each start.
         reasons[job.job_id] = reason if memory or kind not in named else f"waits for its turn on {kind}"
         named |= set() if memory else {kind}
-        if any(memory for _, _, memory in told_why):
+        if tight := [(key, -left) for left, _, memory, key in told_why if memory]:
             short.append(job)
-            missing[job.job_id] = _lacks(job, where)
+            missing[job.job_id] = _lacks(job, tight)
     return Placed(starts, reasons, tuple(overtaken), {job: lacks for job, lacks in missing.items() if lacks})
 
 

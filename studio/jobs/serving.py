@@ -45,8 +45,7 @@ _STOP_MARGIN_SECONDS = 10
 class Server:
     """How a server stands: `url` is where clients ask ('' unless it serves), `names` the run ids by name ("": base),
     `warning` what could not be taken over last, `engine` what writes the answers (studio or vllm), `device` where, as
-    the queue calls it, `bytes` what its model takes there, `lent_to` the job that has that memory now, `lends` whether
-    it makes room for jobs at all."""
+    the queue calls it, `bytes` what it can lend to jobs there, `lent_to` the job that has that memory now."""
 
     folder: Path
     base_model: str
@@ -58,7 +57,11 @@ class Server:
     device: str = ""
     bytes: int = 0
     lent_to: str = ""
-    lends: bool = False
+
+    @property
+    def lends(self) -> bool:
+        """Whether it makes room for jobs at all."""
+        return self.bytes > 0
 
     @property
     def ready(self) -> bool:
@@ -131,10 +134,9 @@ def stop_serving(folder: Path) -> None:
 def serving_standing(folder: Path) -> Server:
     """How the server of a folder stands."""
     try:
-        spec, names = read_serve_spec(folder), read_names(folder).names
-        base_model, lends = spec.base_model, spec.lend_after_seconds > 0
+        base_model, names = read_serve_spec(folder).base_model, read_names(folder).names
     except BadSpec:
-        base_model, lends, names = "", False, {}
+        base_model, names = "", {}
     standing = job_folders.standing(folder, mark("The server broke off"), mark("Stopped."))
     events = read_all(folder)
     told = next((event for event in reversed(events) if event.data.get("port")), None)
@@ -143,11 +145,8 @@ def serving_standing(folder: Path) -> Server:
     if told is None or ended:
         return Server(folder, base_model, standing, names=names, warning=warnings[-1] if warnings else "")
     active = {str(name): str(run) for name, run in dict(told.data["names"]).items()}  # type: ignore[call-overload]
-    more = _more(told.data)
-    lends = lends and more["bytes"] > 0
-    return Server(
-        folder, base_model, standing, _url(told), active, warnings[-1] if warnings else "", lends=lends, **more
-    )
+    warning = warnings[-1] if warnings else ""
+    return Server(folder, base_model, standing, _url(told), active, warning, **_more(told.data))
 
 
 def list_servers(workspace: Workspace) -> list[Server]:
@@ -182,7 +181,7 @@ def _after(event: Event, told: Event | None) -> bool:
 
 
 def _more(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What a server's event says of its memory; nothing is lent by one of an earlier version."""
+    """What a server's event says of its engine and memory; nothing is lent by one of an earlier version."""
     device = str(data.get("device", ""))
     return {
         "engine": str(data.get("engine", "studio")),

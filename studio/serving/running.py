@@ -108,7 +108,7 @@ class Server(uvicorn.Server):
         self._spec = spec
         self._events = events
         self._engine = engine
-        self._told = _told(engine)
+        self._told = _told(engine, spec.lend_after_seconds > 0)
         self._port = int(listener.getsockname()[1])
         self._owner = Owner(spec.owner)
         self._stopped = stopped
@@ -220,7 +220,7 @@ class Server(uvicorn.Server):
             self._events.write("state", **data)
 
 
-def _told(engine: Resident | Vllm) -> dict[str, Any]:
+def _told(engine: Resident | Vllm, lends: bool) -> dict[str, Any]:
     """What does not change while the server lives. `bytes`: what can be lent."""
     if isinstance(engine, Vllm):
         base = engine.base
@@ -228,7 +228,7 @@ def _told(engine: Resident | Vllm) -> dict[str, Any]:
             "engine": "vllm", "base": base.name, "base_hash": base.weights_hash, "device": str(base.device), "bytes": 0
         }  # fmt: skip
     known = {"base": engine.base, "base_hash": engine.base_hash, "device": engine.device}
-    return {"engine": "studio", "bytes": engine.bytes, **known}
+    return {"engine": "studio", "bytes": engine.bytes if lends else 0, **known}
 
 
 def _deliver(items: Sequence[Delivery]) -> None:

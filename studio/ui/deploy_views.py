@@ -178,7 +178,7 @@ def _lent_words(server: Server) -> str:
         "Nobody asked, so its memory is lent to {job}. It comes back when that has ended, or with the next request "
         "where there is room for both; else that is refused for now."
     )
-    return tr(told, job=server.lent_to)
+    return tr(told, job=retold(server.lent_to, SERVERS))
 
 
 def _busy_words(server: Server) -> str:

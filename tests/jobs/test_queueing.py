@@ -312,7 +312,7 @@ def test_idle_servers_are_asked_for_memory_until_the_job_has_ended(room: Room, m
     folder = room.workspace.root / "serving" / "one"
     folder.mkdir(parents=True)
     (folder / "spec.json").write_text("{}")
-    there = Server(folder, "starter", Standing("running"), device="cpu", bytes=1 << 40, lends=True)
+    there = Server(folder, "starter", Standing("running"), device="cpu", bytes=1 << 40)
     monkeypatch.setattr(lending, "serving_standing", lambda folder: there)
     monkeypatch.setattr(lending, "is_alive", lambda folder: True)
     small = Device("cpu", "CPU", 16, 8)

@@ -91,6 +91,8 @@ def test_nothing_is_lent_while_somebody_asks(start: Start) -> None:
 @pytest.mark.parametrize("asked", [0.0, 3600.0])
 def test_nothing_is_lent_that_is_not_to_be_or_not_yet(start: Start, asked: float) -> None:
     house = start(lend_after_seconds=asked)
+    offered = [int(event.data["bytes"]) for event in read_all(house.folder) if "bytes" in event.data]  # type: ignore[call-overload]
+    assert (offered[0] > 0) == (asked > 0)
     write_loan(house.folder, LOAN)
     time.sleep(1.5)
     assert state_of(house) == "ready"

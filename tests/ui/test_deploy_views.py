@@ -19,6 +19,7 @@ from studio.errors import BadInput
 from studio.jobs.exporting_model import Exported
 from studio.jobs.job_folders import Standing
 from studio.jobs.serving import Server
+from studio.language import reading
 from studio.settings import Workspace
 from studio.ui import deploy_export_views, deploy_views
 from studio.ui.deploy_views import Production
@@ -74,6 +75,15 @@ def test_a_server_shows_its_address_and_names_and_its_warning_as_text() -> None:
 def test_a_server_whose_memory_is_lent_says_to_whom_and_when_it_is_back() -> None:
     shown = read(deploy_views.servers_html([(replace(server(), lent_to=EVIL), spec())], {}))
     assert f"its memory is lent to {EVIL}. It comes back when that has ended" in shown and "makes room" in shown
+
+
+def test_the_job_that_has_the_memory_is_named_as_the_queue_names_it_to_a_reader() -> None:
+    reading("de")
+    try:
+        shown = read(deploy_views.servers_html([(replace(server(), lent_to="Run 3 of Support"), spec())], {}))
+    finally:
+        reading("en")
+    assert "Lauf 3 von Support" in shown
 
 
 def test_a_run_in_production_that_no_server_answers_with_is_told() -> None:
