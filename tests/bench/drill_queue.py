@@ -79,10 +79,18 @@ def drill(folder: Path, count: int, kills: int, slots: int = 2, real: bool = Fal
                 app = _app(workspace, module)
             time.sleep(0.05)
         seconds = time.monotonic() - began
+        _wait_for_exits(workspace, ids)
     finally:
         app.kill()
         app.wait()
     return _judged(workspace, module, ids, killed, overlaps, seconds)
+
+
+def _wait_for_exits(workspace: Workspace, ids: list[str], patience: float = 60) -> None:
+    """A process that has said its last word keeps its slot until it is gone: no error of the queue's."""
+    deadline = time.monotonic() + patience
+    while any(is_alive(workspace.runs / one) for one in ids) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _judged(workspace: Workspace, module: str, ids: list[str], kills: int, overlaps: int, seconds: float) -> Found:

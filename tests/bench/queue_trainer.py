@@ -1,4 +1,7 @@
-"""The least that a trainer is, for the drill of the queue: a few events in milliseconds, and then it is done."""
+"""The least that a trainer is, for the drill of the queue: a few events in milliseconds, and then it is done.
+
+Like a real one it takes a moment to leave after its last word.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ def main(run_dir: Path) -> int:
         events.write("step", step=step, steps=3, loss=1 / step, tokens=10 * step)
     events.write("done", state="done", base_loss=2.0, tuned_loss=1.0)
     events.close()
+    time.sleep(0.3)
     return 0
 
 
