@@ -61,12 +61,14 @@ def shares(db: Database, snapshot_id: str, project_id: str) -> list[Share]:
 
     Of a snapshot older than the column, an example's answer of today stands for the one that it holds.
     """
+    kept = "m.snapshot_id = ? AND m.project_id = ? AND m.annotation_id"
+    given = "SELECT a.annotator, a.project_id, a.created_at FROM snapshot_examples m"
     rows = db.query(
-        f"SELECT a.annotator, {_VERSION} AS version, count(*) FROM snapshot_examples m "
-        "LEFT JOIN examples e ON e.id = m.example_id AND m.annotation_id = '' "
-        "JOIN annotations a ON a.id = coalesce(nullif(m.annotation_id, ''), e.annotation_id) "
-        "WHERE m.snapshot_id = ? AND m.project_id = ? GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
-        [snapshot_id, project_id],
+        f"SELECT a.annotator, {_VERSION} AS version, count(*) FROM ("
+        f"{given} JOIN annotations a ON a.id = m.annotation_id WHERE {kept} <> '' UNION ALL "
+        f"{given} JOIN examples e ON e.id = m.example_id JOIN annotations a ON a.id = e.annotation_id WHERE {kept} = '') a "
+        "GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
+        [snapshot_id, project_id] * 2,
     )
     return [Share(*row) for row in rows]
 

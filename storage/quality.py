@@ -12,13 +12,17 @@ import pyarrow as pa
 
 from storage.database import Database
 
-_STANDING = """
+_OWN = """a.project_id = ? AND a.action <> 'undo'
+      AND a.source NOT IN ('import', 'review', 'gold', 'repair', 'counterfactual')"""
+_UNDONE = "(SELECT undoes FROM annotations WHERE action = 'undo')"
+# Joined, not asked with NOT EXISTS: that is planned over every id, and takes six times as long at 500,000 acts.
+_STANDING_OF = f"""
     SELECT a.example_id, a.annotator, a.action, a.response, a.value, a.seconds, a.created_at, a.number
-    FROM annotations a WHERE a.project_id = ? AND a.action <> 'undo'
-      AND a.source NOT IN ('import', 'review', 'gold', 'repair', 'counterfactual')
-      AND NOT EXISTS (SELECT 1 FROM annotations u WHERE u.action = 'undo' AND u.undoes = a.id)
+    FROM annotations a ANTI JOIN {_UNDONE} u ON u.undoes = a.id
+    WHERE {_OWN} {{only}}
     QUALIFY row_number() OVER (PARTITION BY a.example_id, a.annotator ORDER BY a.number DESC) = 1
 """
+_STANDING = _STANDING_OF.format(only="")
 """The newest act of each annotator on each example. Not their own: what was imported or copied, edits, gold."""
 
 
@@ -39,10 +43,12 @@ class Work:
 
 def list_shared_answers(db: Database, project_id: str) -> list[tuple[str, str, str, str]]:
     """Example, annotator, response and value of each standing answer to an example that has several, by example."""
+    several = f"SELECT a.example_id FROM annotations a WHERE {_OWN} GROUP BY a.example_id HAVING count(*) > 1"
+    standing = _STANDING_OF.format(only=f"AND a.example_id IN ({several})")  # most examples have one act
     rows = db.query(
-        f"SELECT example_id, annotator, response, value FROM ({_STANDING}) s WHERE action = 'submit' "
+        f"SELECT example_id, annotator, response, value FROM ({standing}) s WHERE action = 'submit' "
         "QUALIFY count(*) OVER (PARTITION BY example_id) > 1 ORDER BY example_id, annotator",
-        [project_id],
+        [project_id, project_id],
     )
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
@@ -82,15 +88,14 @@ def count_by_day(db: Database, project_id: str, days: int = 30) -> list[tuple[st
     new answer); of the last `days` up to the newest answer.
     """
     rows = db.query(
-        "WITH first AS (SELECT example_id, annotator, CAST(min(created_at) AS DATE) AS day FROM annotations "
-        "WHERE project_id = ? AND action = 'submit' "
-        "AND source NOT IN ('import', 'review', 'gold', 'repair', 'counterfactual') "
-        "GROUP BY example_id, annotator), "
-        f"done AS (SELECT first.* FROM first JOIN ({_STANDING}) s USING (example_id, annotator) "
-        "WHERE s.action = 'submit') "
+        "WITH pairs AS (SELECT a.annotator, min(a.created_at) FILTER (a.action = 'submit') AS first, "
+        "arg_max(a.action, a.number) FILTER (u.undoes IS NULL) AS newest "
+        f"FROM annotations a LEFT JOIN {_UNDONE} u ON u.undoes = a.id WHERE {_OWN} "
+        "GROUP BY a.example_id, a.annotator), "
+        "done AS (SELECT annotator, CAST(first AS DATE) AS day FROM pairs WHERE newest = 'submit') "
         "SELECT annotator, day, count(*) FROM done WHERE day > (SELECT max(day) FROM done) - CAST(? AS INTEGER) "
         "GROUP BY annotator, day ORDER BY annotator, day",
-        [project_id, project_id, days],
+        [project_id, days],
     )
     return [(row[0], row[1], int(row[2])) for row in rows]
 

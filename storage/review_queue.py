@@ -37,9 +37,8 @@ class Bulk:
 # What stands of each annotator, imports included, edits of reviewers, repairs and gold answers not.
 _STANDING = """
     SELECT a.example_id, a.annotator, a.action, a.response, a.value
-    FROM annotations a
+    FROM annotations a ANTI JOIN (SELECT undoes FROM annotations WHERE action = 'undo') u ON u.undoes = a.id
     WHERE a.project_id = ? AND a.action <> 'undo' AND a.source NOT IN ('review', 'gold', 'repair') {only}
-      AND NOT EXISTS (SELECT 1 FROM annotations u WHERE u.action = 'undo' AND u.undoes = a.id)
     QUALIFY row_number() OVER (PARTITION BY a.example_id, a.annotator ORDER BY a.number DESC) = 1
 """
 

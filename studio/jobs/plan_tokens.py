@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +33,7 @@ BLOCK_ROWS = 16_384
 _LONGEST_PIECE = 24
 _WORDS = re.compile(r" ?\w+| ?[^\s\w]+|\s+")
 _NEAR = 0.9
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Lengths:
 def row_lengths(path: Path, family: Family, tokenizer: Path | None) -> Lengths:
     """Lengths of a split's rows. `tokenizer`: a model's tokenizer.json, if it is here. Raises NotFound, BadFile."""
     stat = _stat(path)
-    return _row_lengths(path, stat, family, tokenizer)
+    with _ONE_AT_A_TIME:  # a screen asks several times at once, and each would read the file
+        return _row_lengths(path, stat, family, tokenizer)
 
 
 @lru_cache(maxsize=16)

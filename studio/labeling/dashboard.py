@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from storage.database import Database
@@ -57,19 +57,15 @@ class Dashboard:
     others: int
 
 
-def dashboard(db: Database, project_id: str, agreement: Agreement | None = None) -> Dashboard:
-    """Figures of a project's annotators; with `agreement` (it takes longer) how far each agrees with the others.
-
-    Raises NotFound.
-    """
+def dashboard(db: Database, project_id: str) -> Dashboard:
+    """Figures of a project's annotators, but for how far they agree. Raises NotFound."""
     gold = gold_accuracy(db, get_project(db, project_id))
-    agreed = {person.annotator: person.agreement for person in agreement.people} if agreement else {}
     people = [
         Person(
             work.annotator,
             work.answers,
             work.median_seconds,
-            agreed.get(work.annotator),
+            None,
             _share(work.accepted, work.decided),
             _share(work.taken, work.suggested),
             gold.get(work.annotator),
@@ -79,6 +75,12 @@ def dashboard(db: Database, project_id: str, agreement: Agreement | None = None)
     people.sort(key=lambda person: (-person.answers, person.annotator))
     days, lines = _lines(count_by_day(db, project_id))
     return Dashboard(tuple(people), days, lines[:MOST_LINES], max(0, len(lines) - MOST_LINES))
+
+
+def with_agreement(found: Dashboard, agreement: Agreement) -> Dashboard:
+    """The same with how far each agrees with the others, which takes longer to count."""
+    agreed = {person.annotator: person.agreement for person in agreement.people}
+    return replace(found, people=tuple(replace(one, agreement=agreed.get(one.annotator)) for one in found.people))
 
 
 def _share(part: int, of: int) -> Share:

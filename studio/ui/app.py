@@ -94,6 +94,7 @@ def build_ui(studio: Studio) -> gr.Blocks:
             for name, built in TABS.items():
                 with show_to(gr.Tab(name, id=name.lower()), built.role) as tab:
                     built.build(studio, frame, tab)
+                    frame.join(tab)
                     register.note(built.acts or built.role)
         feet = [bar, device]
         page.load(lambda: (user_html(current_user(), studio.accounts.on), device_line()), None, feet, **REFRESH)

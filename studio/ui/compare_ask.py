@@ -158,7 +158,7 @@ def wire_answers(studio: Studio, parts: Parts) -> None:
         return [*_shown(fixed, markdown), _more(fixed), *editor(Acted(fixed))]
 
     after = [asks.shown, asks.panes, asks.go_on, *fix.live]
-    asks.panes.act(on_act, [asks.shown, parts.who.markdown], after, show_progress="hidden", **QUICK)
+    asks.panes.act(on_act, [asks.shown, parts.who.markdown], after, **QUICK)
     saved = [asks.shown, parts.who.markdown, fix.place, fix.field]
     fix.save.click(on_save, saved, after, **QUICK)
     fix.leave.click(lambda: editor(Acted(None)), None, fix.live, **QUICK)

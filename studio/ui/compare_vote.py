@@ -81,7 +81,7 @@ def wire_votes(studio: Studio, frame: Frame, tab: gr.Tab, parts: Parts) -> None:
     asked = [frame.project, desk.desk, parts.who.markdown]
     gr.on([tab.select, *frame.looks_at(desk.tab)], on_show, asked, desk.live, **REFRESH)
     after = [*desk.live, *fix.live]
-    desk.panes.act(on_act, asked[1:], after, show_progress="hidden", **QUICK)
+    desk.panes.act(on_act, asked[1:], after, **QUICK)
     fix.save.click(on_save, [*asked[1:], fix.place, fix.field], after, **QUICK)
     fix.leave.click(on_leave, None, fix.live, **QUICK)
     parts.who.markdown.input(on_show, asked, desk.live, **QUICK)

@@ -36,7 +36,7 @@ def wire_why(studio: Studio, parts: Parts) -> None:
     def on_tick(asked: str) -> list[object]:
         return values(studio, asked)
 
-    asks.panes.act(on_act, asks.shown, because.live, show_progress="hidden", **QUICK)
+    asks.panes.act(on_act, asks.shown, because.live, **QUICK)
     because.timer.tick(on_tick, because.asked, because.live, **POLL)
     asked_anew = [asks.generate.click, asks.prompt.submit, asks.go_on.click]
     gr.on(asked_anew, least(ASKS)(nothing), None, because.live, **REFRESH)

@@ -72,7 +72,7 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab, asked: Asked) -> None:
     parts.stop.click(on_stop, here, parts.view, **QUICK)
     parts.resume.click(on_resume, here, parts.view, **QUICK)
     parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **POLL)
-    gr.on(frame.looks_at(tab), look, state, parts.view, **REFRESH)
+    frame.on_look(tab, look, state, parts.view)
 
 
 def _layout() -> _Parts:

@@ -159,13 +159,16 @@ def _wire_freeze(studio: Studio, frame: Frame, tab: gr.Tab, form: _Form, looked:
         return _listed(studio, chosen, opened(event))
 
     def on_show(chosen: str | None, snapshot: str) -> list[object]:
-        return [*_listed(studio, chosen, snapshot), ""]
+        *listed, current = _listed(studio, chosen, snapshot)
+        # With its head at once: what stands below it would be moved by one that comes with the rows.
+        head = [head_of(studio, chosen, str(current)), gr.Button(visible=bool(current))]
+        return [*listed, current, "", *head]
 
     asked = [frame.project, looked.snapshot, form.validation, form.test, form.seed, form.stratify, form.grouping]
     form.freeze.click(on_freeze, asked, [*state, *listed], api_visibility="private", show_progress="hidden")
     form.cancel.click(_cancel, form.work, None, **QUICK)
     form.cards.open(on_open, frame.project, listed, **QUICK)
-    shown = [*listed, form.account]
+    shown = [*listed, form.account, looked.head, looked.verify]
     gr.on(frame.looks_at(tab), on_show, [frame.project, looked.snapshot], shown, **REFRESH)
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from studio.context import Studio
 from studio.data.projects import list_projects
 
-QUICK: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private"}
-"""For events whose handler takes milliseconds: none waits for another, and no endpoint of the public API.
+QUICK: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
+"""For events whose handler takes milliseconds: none waits for another, no endpoint of the public API, and no veil over
+what they are to fill.
 
 Through Gradio's queue all the same: past it (`queue=False`) version 6.31 shows neither an error's sentence nor a toast.
 """
 
-REFRESH: dict[str, Any] = {**QUICK, "trigger_mode": "multiple", "show_progress": "hidden"}
+REFRESH: dict[str, Any] = {**QUICK, "trigger_mode": "multiple"}
 """For events that show anew what has changed: every trigger is sent. With Gradio's default for several triggers, one
 that comes while a slower one is at work would be dropped, and the screen would keep what was true before. Its
 "always_last" is no way out: in version 6.31 events that overlap then send each other again without end, and the page
@@ -39,6 +42,15 @@ _LOOK_NOW = """(project) => {
 
 
 @dataclass(frozen=True)
+class _Look:
+    """A handler that is called when somebody looks at a tab; it gives a list of values, one for each output."""
+
+    handler: Callable[..., list[object]]
+    inputs: Sequence[Block]
+    outputs: Sequence[Block]
+
+
+@dataclass(frozen=True)
 class Frame:
     """`project`: the menu, whose value is the id of the project in hand, or None. `tabs`: to open another tab.
 
@@ -49,6 +61,7 @@ class Frame:
     tabs: gr.Tabs
     wanted: gr.State
     _looks: dict[int, gr.Button] = field(default_factory=dict)
+    _asked: dict[int, list[_Look]] = field(default_factory=dict)
 
     def looks_at(self, tab: gr.Tab) -> list[Any]:
         """The events at which somebody looks at a tab: it is opened, or another project is taken in hand while it is
@@ -62,6 +75,37 @@ class Frame:
                 look.parent.children.remove(look)  # a tab cannot be entered twice
             tab.add(look)
         return [tab.select, self._looks[tab._id].click]
+
+    def on_look(
+        self,
+        tab: gr.Tab,
+        handler: Callable[..., list[object]],
+        inputs: Sequence[Block],
+        outputs: Sequence[Block],
+    ) -> None:
+        """Have `handler` called whenever somebody looks at a tab, in one event with the others of that tab.
+
+        A page sends the events of a click one after the other, each when the last one is answered.
+        """
+        self._asked.setdefault(tab._id, []).append(_Look(handler, inputs, outputs))
+
+    def join(self, tab: gr.Tab) -> None:
+        """Wire what `on_look` was told of a tab, once all of it is built."""
+        looks = self._asked.pop(tab._id, [])
+
+        def on_look(*values: Any) -> list[object]:
+            shown, given = list[object](), iter(values)
+            for look in looks:
+                found = look.handler(*(next(given) for _ in look.inputs))
+                if len(found) != len(look.outputs):  # else the values of those behind it would land elsewhere
+                    raise ValueError(f"{look.handler} gave {len(found)} of {len(look.outputs)} values")
+                shown += found
+            return shown
+
+        if looks:
+            inputs = [part for look in looks for part in look.inputs]
+            outputs = [part for look in looks for part in look.outputs]
+            gr.on(self.looks_at(tab), on_look, inputs, outputs, **REFRESH)
 
     def wire(self) -> None:
         """Have the open tab look when another project is taken in hand."""

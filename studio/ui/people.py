@@ -94,9 +94,9 @@ class _Log:
 def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     """Lay the tab out and wire it."""
     parts, log = _layout(), _layout_log()
-    _wire_open(studio, tab, parts)
+    _wire_open(studio, frame, tab, parts)
     _wire_changes(studio, parts)
-    _wire_log(studio, tab, log)
+    _wire_log(studio, frame, tab, log)
 
 
 def _layout() -> _Parts:
@@ -146,7 +146,7 @@ def _layout_log() -> _Log:
     return _Log(search, user, action, since, until, pages, table, newer, older, kind, export, exported)
 
 
-def _wire_open(studio: Studio, tab: gr.Tab, parts: _Parts) -> None:
+def _wire_open(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_open(event: gr.EventData) -> Values:
         return _form(studio, opened(event))
 
@@ -156,7 +156,7 @@ def _wire_open(studio: Studio, tab: gr.Tab, parts: _Parts) -> None:
         )
         return [gr.Group(visible=True), f"<p>{question}</p>"]
 
-    gr.on([tab.select], lambda chosen: _with_typed(_form(studio, chosen)), parts.chosen, parts.form, **REFRESH)
+    frame.on_look(tab, lambda chosen: _with_typed(_form(studio, chosen)), [parts.chosen], parts.form)
     parts.cards.open(on_open, None, parts.form, **QUICK)
     parts.new.click(lambda: _form(studio, ""), None, parts.form, **QUICK)
     parts.remove.click(on_remove, parts.chosen, [parts.sure, parts.question], **QUICK)
@@ -207,7 +207,7 @@ def _wire_changes(studio: Studio, parts: _Parts) -> None:
     parts.yes.click(on_yes, parts.chosen, parts.form, **QUICK)
 
 
-def _wire_log(studio: Studio, tab: gr.Tab, log: _Log) -> None:
+def _wire_log(studio: Studio, frame: Frame, tab: gr.Tab, log: _Log) -> None:
     @told
     def on_search(*filters: str) -> Values:
         return _log_page(studio, [], filters)
@@ -230,8 +230,9 @@ def _wire_log(studio: Studio, tab: gr.Tab, log: _Log) -> None:
         return gr.File(value=str(path), visible=True)
 
     changes = [part.change for part in (log.search, log.user, log.action, log.since, log.until)]
-    gr.on([tab.select, *changes], on_search, log.filters, log.page, **REFRESH)
-    gr.on([tab.select], lambda: _choices(studio), None, [log.user, log.action], **REFRESH)
+    gr.on(changes, on_search, log.filters, log.page, **REFRESH)
+    frame.on_look(tab, on_search, log.filters, log.page)
+    frame.on_look(tab, lambda: _choices(studio), [], [log.user, log.action])
     log.older.click(on_older, [log.pages, *log.filters], log.page, **QUICK)
     log.newer.click(on_newer, [log.pages, *log.filters], log.page, **QUICK)
     log.export.click(on_export, [log.kind, *log.filters], log.exported, api_visibility="private")

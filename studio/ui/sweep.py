@@ -153,7 +153,7 @@ def _wire_view(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> gr.e
     parts.sweeps.open(on_open, frame.project, parts.view, **QUICK)
     # A tick does not say which sweep is looked at: it may answer after a click that chose another.
     parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **POLL)
-    gr.on(frame.looks_at(tab), look, state, parts.view, **REFRESH)
+    frame.on_look(tab, look, state, parts.view)
     used: gr.events.Dependency = parts.use.click(on_use, here, parts.view, **QUICK)
     return used
 

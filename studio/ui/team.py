@@ -13,7 +13,7 @@ from studio.data.projects import get_project
 from studio.errors import BadInput
 from studio.jobs.embedding import embed_project
 from studio.labeling.agreement import agreement
-from studio.labeling.dashboard import dashboard
+from studio.labeling.dashboard import Dashboard, dashboard, with_agreement
 from studio.labeling.label_quality import QualityReport, embedded, find_suspects, look_again
 from studio.language import mark, tr, trn
 from studio.ui.components.html import empty, notice
@@ -77,16 +77,17 @@ def _layout() -> _Parts:
 def _wire_figures(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_show(chosen: str | None) -> list[object]:
         counting = f'<p class="quiet" role="status">{tr("Counting how far annotators agree…")}</p>'
-        return [figures_of(studio, chosen), counting if chosen else ""]
+        found = dashboard(studio.db, chosen) if chosen else None
+        return [_people(studio, chosen, found), counting if chosen else "", found]
 
     @told
-    def on_count(chosen: str | None) -> list[object]:
-        return counted(studio, chosen)
+    def on_count(chosen: str | None, found: Dashboard | None) -> list[object]:
+        return counted(studio, chosen, found)
 
-    shown = [parts.people, parts.agreement]
-    showing = gr.on(frame.looks_at(tab), on_show, frame.project, shown, **REFRESH)
-    # The second step takes seconds at 100,000 answers, so it goes through the queue; the first is shown by then.
-    showing.then(on_count, frame.project, shown, api_visibility="private", show_progress="hidden")
+    figures, shown = gr.State(None), [parts.people, parts.agreement]
+    showing = gr.on(frame.looks_at(tab), on_show, frame.project, [*shown, figures], **REFRESH)
+    # The second step takes seconds at 100,000 shared answers; the first is shown by then.
+    showing.then(on_count, [frame.project, figures], shown, api_visibility="private", show_progress="hidden")
 
 
 def _wire_quality(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
@@ -154,20 +155,16 @@ def _no_project() -> str:
     return empty(tr("No project chosen"), tr("Choose one above, or create one in the Projects tab."))
 
 
-def figures_of(studio: Studio, project_id: str | None) -> str:
-    """Annotators' figures without agreement, which takes longer."""
-    if not project_id:
-        return _no_project()
-    return dashboard_html(dashboard(studio.db, project_id), _is_text(studio, project_id))
-
-
-def counted(studio: Studio, project_id: str | None) -> list[object]:
-    """Annotators' figures and agreement."""
-    if not project_id:
+def counted(studio: Studio, project_id: str | None, found: Dashboard | None) -> list[object]:
+    """Annotators' figures with how far they agree, and agreement itself."""
+    if not project_id or found is None:
         return [_no_project(), ""]
-    found = agreement(studio.db, project_id)
-    people = dashboard_html(dashboard(studio.db, project_id, found), _is_text(studio, project_id))
-    return [people, agreement_html(found)]
+    agreed = agreement(studio.db, project_id)
+    return [_people(studio, project_id, with_agreement(found, agreed)), agreement_html(agreed)]
+
+
+def _people(studio: Studio, project_id: str | None, found: Dashboard | None) -> str:
+    return dashboard_html(found, _is_text(studio, project_id)) if project_id and found else _no_project()
 
 
 def quality_of(studio: Studio, project_id: str | None, work: _Work | None) -> list[object]:

@@ -116,10 +116,14 @@ STYLESHEET = f"{rule(':root', LIGHT)}\n{rule('.dark', DARK)}\n" + "\n".join(
 # Times are written in UTC and shown in the reader's own zone.
 _TIMES = """<script>
 (() => {
+  const own = new Intl.DateTimeFormat([], { dateStyle: 'medium', timeStyle: 'short' });
+  const known = new WeakMap();
   const local = (node) => {
-    const when = new Date(node.getAttribute('datetime'));
-    if (isNaN(when)) return;
-    const shown = when.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+    const given = node.getAttribute('datetime'), before = known.get(node);
+    if (before?.given === given && before.shown === node.textContent) return;
+    const when = new Date(given);
+    const shown = isNaN(when) ? node.textContent : own.format(when);
+    known.set(node, { given, shown });
     if (node.textContent !== shown) node.textContent = shown;
   };
   new MutationObserver(() => document.querySelectorAll('time[datetime]').forEach(local))

@@ -17,7 +17,7 @@ from studio.jobs.on_behalf import resume_run_for, start_run_for, stop_run_for
 from studio.jobs.runs import get_run, list_runs
 from studio.language import tr
 from studio.ui.components.html import cards as make_cards
-from studio.ui.components.html import empty, opened
+from studio.ui.components.html import awaited, empty, opened
 from studio.ui.components.tables import sorted_table
 from studio.ui.curve import build as build_curve
 from studio.ui.errors import say, told
@@ -82,13 +82,14 @@ class _Parts:
 def build(studio: Studio, frame: Frame, tab: gr.Tab) -> None:
     """Lay the tab out and wire it."""
     parts = _layout()
-    # First what shows a run: a page sends its events in this order, one after the other.
     look, clicks = _wire_run(studio, frame, tab, parts)
-    _wire_plan(studio, frame, tab, parts)
+    _wire_menus(studio, frame, tab, parts)
     used = build_sweep(studio, frame, tab, Asked(parts.wanted, swept))
     build_curve(studio, frame, tab, Asked(parts.wanted, swept))
     build_queue(studio, frame, tab, [*clicks, used])
     used.then(look, [frame.project, parts.run, parts.seen], parts.view, **QUICK)
+    frame.join(tab)  # before the plan, which takes its time and goes by what the menus say
+    _wire_plan(studio, frame, tab, parts)
 
 
 def _layout() -> _Parts:
@@ -110,9 +111,9 @@ def _layout() -> _Parts:
                     objective = gr.Dropdown(
                         label="Objective", choices=OBJECTIVES, value=None, visible=False, min_width=150
                     )
-                plan = gr.HTML(elem_id="train-plan")
+                plan = gr.HTML(awaited(212), elem_id="train-plan")
                 start = gr.Button("Start training", variant="primary")
-                why = gr.HTML(elem_id="train-why")
+                why = gr.HTML(awaited(205), elem_id="train-why")
                 settings = setting_controls()
             runs = make_cards()
         with gr.Column(scale=7, min_width=300):
@@ -149,17 +150,19 @@ def _layout() -> _Parts:
     )
 
 
-def _wire_plan(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
-
+def _wire_menus(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_show(chosen: str | None, current: str | None, begin: str | None, *quick: str | None) -> list[object]:
         menus = [snapshot_menu(studio, chosen, current), start_menu(studio, chosen, begin)]
         return [*menus, *quick_settings(studio, chosen, quick)]
 
+    menus = [parts.snapshot, parts.start_from, *(parts.settings[SETTINGS.index(name)] for name in QUICK_RUN)]
+    frame.on_look(tab, on_show, [frame.project, *menus], menus)
+
+
+def _wire_plan(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_plan(chosen: str | None, *wanted: Any) -> list[object]:
         return planned(studio, chosen, wanted)
 
-    menus = [parts.snapshot, parts.start_from, *(parts.settings[SETTINGS.index(name)] for name in QUICK_RUN)]
-    gr.on(frame.looks_at(tab), on_show, [frame.project, *menus], menus, **REFRESH)
     shown = [part for name, part in zip(SETTINGS, parts.settings, strict=True) if name in CHOSEN]
     results = [parts.plan, parts.why, parts.start, parts.method, parts.objective, *shown]
     changes = [part.change for part in parts.wanted]  # type: ignore[attr-defined]
@@ -208,7 +211,7 @@ def _wire_run(
     state = [frame.project, parts.run, parts.seen]
     # A tick does not say which run is looked at: it may answer after a click that chose another.
     parts.timer.tick(lambda *state: look(*state)[1:], state, parts.view[1:], **POLL)
-    gr.on(frame.looks_at(tab), look, state, parts.view, **REFRESH)
+    frame.on_look(tab, look, state, parts.view)
     return look, clicks
 
 

@@ -118,7 +118,8 @@ def build(studio: Studio, frame: Frame, tab: gr.Tab, after: Sequence[gr.events.D
     parts.kind.change(on_kind, parts.kind, [parts.price, parts.slots], **QUICK)
     for timer in (parts.timer, gr.Timer(_NOW_AND_THEN)):
         timer.tick(look, frame.project, parts.view, **POLL)
-    gr.on([*frame.looks_at(tab), parts.whole.expand], look, frame.project, parts.view, **REFRESH)
+    frame.on_look(tab, look, [frame.project], parts.view)
+    parts.whole.expand(look, frame.project, parts.view, **REFRESH)
     for event in after:
         event.then(look, frame.project, parts.view, **REFRESH)
 

@@ -27,6 +27,7 @@ from studio.ui.theme import HEAD, STYLESHEET, THEME
 from studio.web.accounts import account_routes
 from studio.web.bounds import Bounds
 from studio.web.exports import export_routes
+from studio.web.frontend import frontend_routes
 from studio.web.guard import Guard
 from studio.web.identity import user_of
 from studio.web.labeling import labeling_routes, refused
@@ -56,6 +57,7 @@ def build_app(studio: Studio, host: str = "127.0.0.1") -> FastAPI:
     app.include_router(export_routes(studio))
     app.include_router(report_routes(studio))
     app.include_router(look_routes(studio))
+    app.include_router(frontend_routes())
     ui = build_ui(studio)
     ui.queue(default_concurrency_limit=8, max_size=256)
     app = gr.mount_gradio_app(

@@ -10,7 +10,7 @@ from storage.database import Database, now
 from storage.records import User
 from storage.reviews import Decision
 from studio.labeling.agreement import agreement
-from studio.labeling.dashboard import dashboard
+from studio.labeling.dashboard import dashboard, with_agreement
 from studio.labeling.gold import set_gold
 from studio.labeling.label_quality import look_again
 from studio.labeling.review import Wanted, decide, open_review
@@ -72,7 +72,7 @@ def test_agreement_with_the_others_is_a_share_of_equal_answers(db: Database) -> 
         answer(db, project, one, "ann", "refund")
         answer(db, project, one, "bob", "refund" if number < 15 else "login")
         answer(db, project, one, "cat", "refund" if number < 10 else "delivery")
-    people = {person.annotator: person for person in dashboard(db, project.id, agreement(db, project.id)).people}
+    people = {person.annotator: person for person in with_agreement(dashboard(db, project.id), agreement(db, project.id)).people}
     shown = people["bob"].agreement
     assert shown is not None and shown.examples == 20
     assert shown.value == pytest.approx((15 + 10) / 40)

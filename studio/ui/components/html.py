@@ -46,6 +46,11 @@ def empty(title: str, what_to_do: str) -> str:
     return f'<div class="empty"><strong>{text(title)}</strong><p>{text(what_to_do)}</p></div>'
 
 
+def awaited(height: int) -> str:
+    """Bars of so many pixels for what is still to come, so that nothing below it moves when it does."""
+    return f'<div class="awaited" aria-hidden="true" style="height:{height}px"></div>'
+
+
 def notice(kind: str, message: str, details: Iterable[str] = ()) -> str:
     """A sentence for people. `kind` is good, warn, bad or busy; details are folded."""
     rows = "".join(f"<li>{text(detail)}</li>" for detail in details)
