@@ -5,7 +5,7 @@
 Weight: bytes transferred and requests of the first page with an empty cache, on a project of so many examples and runs,
 against a Gradio page with one textbox, in the same Chromium. Layout shift: each tab opened by its address, so that no
 click excuses a shift; the figure is the browser's cumulative layout shift (the largest session window). Opening: from
-the click on a tab to the last change inside its panel before a third of a second of quiet, the first time on a page
+the click on a tab to the last change inside its panel before a second of quiet, the first time on a page
 ("first": Gradio builds the tab then) and the second ("again"), tabs in turns, a fresh page each round.
 """
 
@@ -236,7 +236,7 @@ def weigh(browser: Browser, url: str, ready: str) -> Weight:
     return Weight(int(sum(sizes)), sum(not one.startswith(("data:", "blob:")) for one in asked))
 
 
-def open_tab(page: Page, name: str, quiet: int = 330) -> float:
+def open_tab(page: Page, name: str, quiet: int = 1000) -> float:
     """Milliseconds from the click on a tab to the last change inside its panel."""
     return float(page.evaluate(f"({_QUIET})('{name}', {quiet}, 20000)"))
 

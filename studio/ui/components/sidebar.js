@@ -65,14 +65,25 @@
     writeSoon();
     look();
   };
-  // A tab opened by its address is shown once it has been filled: nothing jumps under a reader's eyes.
+  // A tab opened by its address is shown once it has been filled: nothing jumps under a reader's eyes. What it asked
+  // for is answered over a stream that ends with the last answer, so a stream older than the last question is awaited.
   const showOnceFilled = () => {
-    const show = () => { watcher.disconnect(); clearTimeout(timer); delete page.dataset.going; };
+    let asked = 0, answered = 0;
+    const show = () => { watcher.disconnect(); wire?.disconnect(); clearTimeout(timer); delete page.dataset.going; };
+    const soon = () => { clearTimeout(timer); timer = setTimeout(() => (answered < asked ? soon() : show()), FILLED_MS); };
     const watcher = new MutationObserver((changes) => {
-      if (!changes.some((change) => change.target.closest('.tabitem'))) return;
-      clearTimeout(timer);
-      timer = setTimeout(show, FILLED_MS);
+      if (changes.some((change) => change.target.closest('.tabitem'))) soon();
     });
+    let wire = null;
+    try {
+      wire = new PerformanceObserver((list) => {
+        for (const { name, responseEnd } of list.getEntries()) {
+          if (name.includes('/queue/join')) asked = Math.max(asked, responseEnd);
+          if (name.includes('/queue/data')) answered = Math.max(answered, responseEnd);
+        }
+      });
+      wire.observe({ type: 'resource', buffered: true });
+    } catch { /* an old browser: a moment without a change has to do */ }
     let timer = setTimeout(show, 6 * FILLED_MS);
     watcher.observe(document.getElementById('tabs'), { subtree: true, childList: true });
     setTimeout(show, 14 * FILLED_MS);
