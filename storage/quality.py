@@ -14,16 +14,10 @@ from storage.database import Database
 
 _OWN = """a.project_id = ? AND a.action <> 'undo'
       AND a.source NOT IN ('import', 'review', 'gold', 'repair', 'counterfactual')"""
-_UNDONE = "(SELECT undoes FROM annotations WHERE action = 'undo')"
+"""An annotator's own acts `a`: not what was imported or copied, edits, gold."""
+
 # Joined, not asked with NOT EXISTS: that is planned over every id, and takes six times as long at 500,000 acts.
-_STANDING_OF = f"""
-    SELECT a.example_id, a.annotator, a.action, a.response, a.value, a.seconds, a.created_at, a.number
-    FROM annotations a ANTI JOIN {_UNDONE} u ON u.undoes = a.id
-    WHERE {_OWN} {{only}}
-    QUALIFY row_number() OVER (PARTITION BY a.example_id, a.annotator ORDER BY a.number DESC) = 1
-"""
-_STANDING = _STANDING_OF.format(only="")
-"""The newest act of each annotator on each example. Not their own: what was imported or copied, edits, gold."""
+_UNDONE = "(SELECT undoes FROM annotations WHERE action = 'undo')"
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,6 @@ class Work:
     """
 
     annotator: str
-    answers: int
     median_seconds: float | None
     decided: int
     accepted: int
@@ -43,27 +36,33 @@ class Work:
 
 def list_shared_answers(db: Database, project_id: str) -> list[tuple[str, str, str, str]]:
     """Example, annotator, response and value of each standing answer to an example that has several, by example."""
-    several = f"SELECT a.example_id FROM annotations a WHERE {_OWN} GROUP BY a.example_id HAVING count(*) > 1"
-    standing = _STANDING_OF.format(only=f"AND a.example_id IN ({several})")  # most examples have one act
-    rows = db.query(
-        f"SELECT example_id, annotator, response, value FROM ({standing}) s WHERE action = 'submit' "
-        "QUALIFY count(*) OVER (PARTITION BY example_id) > 1 ORDER BY example_id, annotator",
-        [project_id, project_id],
-    )
+    rows = db.query(_SHARED, [project_id, project_id])
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
+# The newest act of each annotator on an example; most examples have one act, and are left out before anything else.
+_SHARED = f"""
+SELECT example_id, annotator, response, value FROM (
+    SELECT a.example_id, a.annotator, a.action, a.response, a.value
+    FROM annotations a ANTI JOIN {_UNDONE} u ON u.undoes = a.id
+    WHERE {_OWN} AND a.example_id IN
+        (SELECT a.example_id FROM annotations a WHERE {_OWN} GROUP BY a.example_id HAVING count(*) > 1)
+    QUALIFY row_number() OVER (PARTITION BY a.example_id, a.annotator ORDER BY a.number DESC) = 1
+) newest
+WHERE action = 'submit' QUALIFY count(*) OVER (PARTITION BY example_id) > 1 ORDER BY example_id, annotator
+"""
+
+
 def list_work(db: Database, project_id: str) -> list[Work]:
-    """What everybody did, by name."""
-    rows = db.query(_WORK, [project_id] * 4)
+    """What everybody did who ever answered, was decided about or had suggestions."""
+    rows = db.query(_WORK, [project_id] * 3)
     return [Work(*row) for row in rows]
 
 
 # Of several decisions about one answer the last counts; "look again" (a return in a batch) is about a label, not about
 # who gave it. A renamed label is a new row without seconds, so the pace is read from the acts themselves.
-_WORK = f"""
-WITH done AS (SELECT annotator, count(*) AS answers FROM ({_STANDING}) s WHERE action = 'submit' GROUP BY annotator),
-paced AS (SELECT annotator, median(seconds) AS pace FROM annotations
+_WORK = """
+WITH paced AS (SELECT annotator, median(seconds) AS pace FROM annotations
           WHERE project_id = ? AND action = 'submit' AND source = 'label' GROUP BY annotator),
 decided AS (SELECT annotator, count(*) AS decided, count(*) FILTER (decision = 'accept') AS accepted
             FROM (SELECT r.* FROM reviews r JOIN annotations a ON a.id = r.annotation_id
@@ -76,16 +75,14 @@ decided AS (SELECT annotator, count(*) AS decided, count(*) FILTER (decision = '
 suggested AS (SELECT annotator, count(*) AS suggested, count(*) FILTER (outcome = 'accepted') AS taken
               FROM suggestions WHERE project_id = ? AND outcome IS NOT NULL AND annotator IS NOT NULL
               GROUP BY annotator)
-SELECT annotator, coalesce(answers, 0), pace, coalesce(decided, 0), coalesce(accepted, 0), coalesce(suggested, 0),
-       coalesce(taken, 0)
-FROM done FULL JOIN decided USING (annotator) FULL JOIN suggested USING (annotator) LEFT JOIN paced USING (annotator)
-ORDER BY lower(annotator)
+SELECT annotator, pace, coalesce(decided, 0), coalesce(accepted, 0), coalesce(suggested, 0), coalesce(taken, 0)
+FROM paced FULL JOIN decided USING (annotator) FULL JOIN suggested USING (annotator)
 """
 
 
-def count_by_day(db: Database, project_id: str, days: int = 30) -> list[tuple[str, date, int]]:
+def count_by_day(db: Database, project_id: str, days: int = 30) -> list[tuple[str, date | None, int]]:
     """Annotator, day (UTC) and answers that still stand, by the day on which they were first given (a revision is no
-    new answer); of the last `days` up to the newest answer.
+    new answer); those from before the last `days` up to the newest answer together, without a day.
     """
     rows = db.query(
         "WITH pairs AS (SELECT a.annotator, min(a.created_at) FILTER (a.action = 'submit') AS first, "
@@ -93,8 +90,8 @@ def count_by_day(db: Database, project_id: str, days: int = 30) -> list[tuple[st
         f"FROM annotations a LEFT JOIN {_UNDONE} u ON u.undoes = a.id WHERE {_OWN} "
         "GROUP BY a.example_id, a.annotator), "
         "done AS (SELECT annotator, CAST(first AS DATE) AS day FROM pairs WHERE newest = 'submit') "
-        "SELECT annotator, day, count(*) FROM done WHERE day > (SELECT max(day) FROM done) - CAST(? AS INTEGER) "
-        "GROUP BY annotator, day ORDER BY annotator, day",
+        "SELECT annotator, CASE WHEN day > (SELECT max(day) FROM done) - CAST(? AS INTEGER) THEN day END AS late, "
+        "count(*) FROM done GROUP BY annotator, late ORDER BY annotator, late",
         [project_id, days],
     )
     return [(row[0], row[1], int(row[2])) for row in rows]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from storage.database import Database
 from storage.projects import get_project
-from storage.quality import count_by_day, list_work
+from storage.quality import Work, count_by_day, list_work
 from studio.labeling.agreement import Agreement
 from studio.labeling.gold import GoldAccuracy, gold_accuracy
 from studio.labeling.reliability import Estimate
@@ -60,20 +61,14 @@ class Dashboard:
 def dashboard(db: Database, project_id: str) -> Dashboard:
     """Figures of a project's annotators, but for how far they agree. Raises NotFound."""
     gold = gold_accuracy(db, get_project(db, project_id))
-    people = [
-        Person(
-            work.annotator,
-            work.answers,
-            work.median_seconds,
-            None,
-            _share(work.accepted, work.decided),
-            _share(work.taken, work.suggested),
-            gold.get(work.annotator),
-        )
-        for work in list_work(db, project_id)
-    ]
+    counted, answers = count_by_day(db, project_id), Counter[str]()
+    for annotator, _, count in counted:
+        answers[annotator] += count
+    work = {one.annotator: one for one in list_work(db, project_id)}
+    known = {*answers, *(name for name, one in work.items() if one.decided or one.suggested)}
+    people = [_person(name, answers[name], work.get(name), gold.get(name)) for name in known]
     people.sort(key=lambda person: (-person.answers, person.annotator))
-    days, lines = _lines(count_by_day(db, project_id))
+    days, lines = _lines([(name, day, count) for name, day, count in counted if day])
     return Dashboard(tuple(people), days, lines[:MOST_LINES], max(0, len(lines) - MOST_LINES))
 
 
@@ -81,6 +76,13 @@ def with_agreement(found: Dashboard, agreement: Agreement) -> Dashboard:
     """The same with how far each agrees with the others, which takes longer to count."""
     agreed = {person.annotator: person.agreement for person in agreement.people}
     return replace(found, people=tuple(replace(one, agreement=agreed.get(one.annotator)) for one in found.people))
+
+
+def _person(name: str, answers: int, work: Work | None, gold: GoldAccuracy | None) -> Person:
+    if work is None:
+        return Person(name, answers, None, None, _share(0, 0), _share(0, 0), gold)
+    accepted, taken = _share(work.accepted, work.decided), _share(work.taken, work.suggested)
+    return Person(name, answers, work.median_seconds, None, accepted, taken, gold)
 
 
 def _share(part: int, of: int) -> Share:

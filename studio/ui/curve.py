@@ -17,7 +17,7 @@ from studio.language import tr, trn
 from studio.ui.components.html import bar, chip, empty, moment, notice, table, text
 from studio.ui.components.learning_curve import figure, learning_curve
 from studio.ui.errors import say, told
-from studio.ui.frame import POLL, QUICK, REFRESH, Frame
+from studio.ui.frame import POLL, QUICK, Frame
 from studio.ui.sweep import Asked
 from studio.ui.who import current_user
 

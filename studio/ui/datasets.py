@@ -179,10 +179,9 @@ def _wire_looks(studio: Studio, frame: Frame, looked: _Looked) -> None:
     def on_first(snapshot: str, split: str, words: str | None) -> list[object]:
         return [rows_of(studio, snapshot, split, 1, words), 1]
 
-    # One event for all that a snapshot changes: a page pays for each event that it has.
     def on_snapshot(chosen: str | None, snapshot: str, split: str, words: str | None) -> list[object]:
         head = [head_of(studio, chosen, snapshot), gr.Button(visible=bool(snapshot)), ""]
-        return [*head, *on_first(snapshot, split, words), lineage_of(studio, chosen, snapshot)]
+        return [*head, *on_first(snapshot, split, words)]
 
     def on_verify(snapshot: str) -> Iterator[str]:
         work = Work(lambda own: _verify(studio, snapshot, own), _NOT_CHECKED)
@@ -201,7 +200,8 @@ def _wire_looks(studio: Studio, frame: Frame, looked: _Looked) -> None:
     at = [frame.project, looked.snapshot]
     head, first = [looked.head, looked.verify, looked.checked], [looked.rows, looked.page]
     asked = [looked.split, looked.words]
-    looked.snapshot.change(on_snapshot, [*at, *asked], [*head, *first, looked.lineage], **REFRESH)
+    looked.snapshot.change(on_snapshot, [*at, *asked], [*head, *first], **REFRESH)
+    looked.snapshot.change(on_lineage, at, looked.lineage, **REFRESH)  # apart, as it counts all rows of the snapshot
     # `change` for what is typed: `input` is not sent for a text that was pasted.
     gr.on([looked.split.input, looked.words.change], on_first, [looked.snapshot, *asked], first, **REFRESH)
     turned = [looked.snapshot, looked.split, looked.page, looked.words]

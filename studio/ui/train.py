@@ -16,8 +16,8 @@ from studio.errors import BadInput
 from studio.jobs.on_behalf import resume_run_for, start_run_for, stop_run_for
 from studio.jobs.runs import get_run, list_runs
 from studio.language import tr
-from studio.ui.components.html import cards as make_cards
 from studio.ui.components.html import awaited, empty, opened
+from studio.ui.components.html import cards as make_cards
 from studio.ui.components.tables import sorted_table
 from studio.ui.curve import build as build_curve
 from studio.ui.errors import say, told
@@ -161,15 +161,12 @@ def _wire_menus(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> Non
 
 def _wire_plan(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_plan(chosen: str | None, *wanted: Any) -> list[object]:
-        return planned(studio, chosen, wanted)
+        return [*planned(studio, chosen, wanted), findings_of(studio, chosen, wanted[0])]
 
     shown = [part for name, part in zip(SETTINGS, parts.settings, strict=True) if name in CHOSEN]
-    results = [parts.plan, parts.why, parts.start, parts.method, parts.objective, *shown]
+    results = [parts.plan, parts.why, parts.start, parts.method, parts.objective, *shown, parts.findings]
     changes = [part.change for part in parts.wanted]  # type: ignore[attr-defined]
     gr.on([tab.select, *changes], on_plan, [frame.project, *parts.wanted], results, **REFRESH)
-    looked = [frame.project, parts.snapshot]
-    shows = [tab.select, parts.snapshot.change]
-    gr.on(shows, lambda *now: findings_of(studio, *now), looked, parts.findings, **REFRESH)
 
 
 def _wire_run(

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from storage.annotations import undo
 from storage.database import Database, now
 from storage.records import User
 from storage.reviews import Decision
@@ -72,7 +73,8 @@ def test_agreement_with_the_others_is_a_share_of_equal_answers(db: Database) -> 
         answer(db, project, one, "ann", "refund")
         answer(db, project, one, "bob", "refund" if number < 15 else "login")
         answer(db, project, one, "cat", "refund" if number < 10 else "delivery")
-    people = {person.annotator: person for person in with_agreement(dashboard(db, project.id), agreement(db, project.id)).people}
+    found = with_agreement(dashboard(db, project.id), agreement(db, project.id))
+    people = {person.annotator: person for person in found.people}
     shown = people["bob"].agreement
     assert shown is not None and shown.examples == 20
     assert shown.value == pytest.approx((15 + 10) / 40)
@@ -93,3 +95,19 @@ def test_lines_are_of_the_busiest_and_have_every_day(db: Database) -> None:
     assert found.days == tuple(date.fromordinal(today.toordinal() - back) for back in (2, 1, 0))
     assert [line.annotator for line in found.lines] == ["p0", "p1", "p2", "p3"] and found.others == 1
     assert found.lines[0].counts == (1, 0, 2)
+
+
+def test_answers_from_before_the_last_days_count_but_have_no_day(db: Database) -> None:
+    project = project_of(db, review=False)
+    first, second, third = add_examples(db, project, 3)
+    old = answer(db, project, first, "ann")
+    with db.write() as cursor:
+        cursor.execute(
+            "UPDATE annotations SET created_at = ? WHERE number = ?", [now() - timedelta(days=90), old.number]
+        )
+    answer(db, project, second, "ann")
+    answer(db, project, third, "bob")
+    undo(db, project.id, "bob")
+    found = dashboard(db, project.id)
+    assert [(person.annotator, person.answers) for person in found.people] == [("ann", 2)]
+    assert len(found.days) == 1 and found.lines[0].counts == (1,)
