@@ -25,6 +25,10 @@ _VERSION = (
 )
 """The version of the guidelines that an answer `a` was given under; the first for what is older than all."""
 
+_GIVEN = "SELECT a.annotator, a.project_id, a.created_at FROM snapshot_examples m"
+_KEPT = "m.snapshot_id = ? AND m.project_id = ? AND m.annotation_id"
+"""Of a snapshot older than the column `annotation_id` it is ''."""
+
 
 @dataclass(frozen=True)
 class Authored:
@@ -61,12 +65,10 @@ def shares(db: Database, snapshot_id: str, project_id: str) -> list[Share]:
 
     Of a snapshot older than the column, an example's answer of today stands for the one that it holds.
     """
-    kept = "m.snapshot_id = ? AND m.project_id = ? AND m.annotation_id"
-    given = "SELECT a.annotator, a.project_id, a.created_at FROM snapshot_examples m"
     rows = db.query(
         f"SELECT a.annotator, {_VERSION} AS version, count(*) FROM ("
-        f"{given} JOIN annotations a ON a.id = m.annotation_id WHERE {kept} <> '' UNION ALL "
-        f"{given} JOIN examples e ON e.id = m.example_id JOIN annotations a ON a.id = e.annotation_id WHERE {kept} = ''"
+        f"{_GIVEN} JOIN annotations a ON a.id = m.annotation_id WHERE {_KEPT} <> '' UNION ALL "
+        f"{_GIVEN} JOIN examples e ON e.id = m.example_id JOIN annotations a ON a.id = e.annotation_id WHERE {_KEPT} = ''"
         ") a GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
         [snapshot_id, project_id] * 2,
     )
