@@ -68,8 +68,8 @@ def shares(db: Database, snapshot_id: str, project_id: str) -> list[Share]:
     rows = db.query(
         f"SELECT a.annotator, {_VERSION} AS version, count(*) FROM ("
         f"{_GIVEN} JOIN annotations a ON a.id = m.annotation_id WHERE {_KEPT} <> '' UNION ALL "
-        f"{_GIVEN} JOIN examples e ON e.id = m.example_id JOIN annotations a ON a.id = e.annotation_id WHERE {_KEPT} = ''"
-        ") a GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
+        f"{_GIVEN} JOIN examples e ON e.id = m.example_id JOIN annotations a ON a.id = e.annotation_id "
+        f"WHERE {_KEPT} = '') a GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
         [snapshot_id, project_id] * 2,
     )
     return [Share(*row) for row in rows]
