@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from storage.records import Project
 from studio.contract.preflight import CHECKS, Finding, Report
 from studio.data.repairing import Repair
+from studio.jobs.preflight_said import retold
 from studio.jobs.preflighting import Look, Target
 from studio.language import mark, tr, trn
 from studio.ui.components.html import bar, chip, empty, moment, notice, number, text
@@ -106,8 +107,8 @@ def state_html(look: Look) -> str:
     """How a check goes, or why there is no report."""
     if look.state == "running":
         done = tr("{percent:.0f} %", percent=100 * look.fraction)
-        return bar(look.fraction, f"{tr(look.words)} · {done}")
-    return notice("bad" if look.state == "failed" else "warn", tr(look.words)) if look.words else ""
+        return bar(look.fraction, f"{retold(look.words)} · {done}")
+    return notice("bad" if look.state == "failed" else "warn", retold(look.words)) if look.words else ""
 
 
 def verdict(report: Report) -> str:
@@ -147,7 +148,7 @@ def brief(report: Report) -> str:
     errors = sum(one.severity == "error" for one in report.findings)
     chips = chip(tr("{count} to mend", count=errors), "bad") if errors else ""
     found = text(trn("{count:,} finding", "{count:,} findings", len(report.findings)))
-    lines = "".join(f"<li>{text(one.text)}</li>" for one in report.findings)
+    lines = "".join(f"<li>{text(retold(one.text))}</li>" for one in report.findings)
     return f'<details class="why pf-brief"><summary>{found} {chips}</summary><ul>{lines}</ul></details>'
 
 
@@ -189,7 +190,7 @@ def _head(look: Look, report: Report) -> str:
         model = tr("{model}, {length:,} tokens", model=report.model, length=look.about.max_length)
     splits = " · ".join(f"{number(rows)} {tr(name)}" for name, rows in report.splits.items() if name)
     rows = trn("{count:,} row", "{count:,} rows", report.rows) + (f" ({splits})" if splits else "")
-    problem = notice("warn", report.model_problem) if report.model_problem else ""
+    problem = notice("warn", retold(report.model_problem)) if report.model_problem else ""
     return (
         f'<header class="pf-verdict"><h2 class="title">{text(verdict(report))}</h2><p class="quiet">{marks} '
         f"{text(rows)} · {text(model)} · {moment(look.about.at)}</p></header>{problem}"
@@ -230,7 +231,7 @@ def _finding(
     head = (
         f'<button type="button" class="pf-head" data-act="open" data-key="finding-{at}" aria-expanded='
         f'"{"true" if opened else "false"}"><span class="pf-name"><b>{text(tr(name))}</b> {chip(number(finding.count))}'
-        f'</span><span class="line">{text(finding.text)}</span></button>'
+        f'</span><span class="line">{text(retold(finding.text))}</span></button>'
     )
     body = ""
     if opened and rows is not None:

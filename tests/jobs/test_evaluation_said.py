@@ -18,6 +18,7 @@ from studio.jobs.comparison_batch import named
 from studio.jobs.engine import Weights
 from studio.language import reading
 from tests.evaluation.samples import Means
+from tests.said import in_brackets
 
 
 def pair(wins: int, ties: int, losses: int) -> tuple[Means, Means]:
@@ -96,19 +97,9 @@ def others() -> Iterator[str]:
 
 
 @pytest.fixture
-def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A reader of another language, whose texts are the English ones in brackets."""
-    known = {*said._FORMS, *said._NAMES, *said._MEASURES, *said._PARTS}
-
-    def marked(form: str, /, **values: object) -> str:
-        return f"[{form.format(**values)}]" if form in known and (values or "{" not in form) else form
-
-    monkeypatch.setattr(said, "tr", marked)
-    said._retold.cache_clear()
-    reading("de")
-    yield
-    reading("en")
-    said._retold.cache_clear()
+def apart() -> Iterator[None]:
+    with in_brackets(said, [*said._FORMS, *said._NAMES, *said._MEASURES, *said._PARTS]):
+        yield
 
 
 @pytest.mark.usefixtures("apart")
