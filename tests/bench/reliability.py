@@ -36,7 +36,7 @@ def jobs_rows(found: Figures) -> list[str]:
     for kind, one in found.items():
         lost = f"{one['tried'] - one['survived']} jobs"
         beside = f"state true after {one['slowest_look']:.1f} s at the most; no process left"
-        rows.append(_row(f"kill -9 of a {kind}", one, lost, beside))
+        rows.append(_row(f"kill -9 of {'an' if kind[0] in 'aeiou' else 'a'} {kind}", one, lost, beside))
     return rows
 
 
