@@ -82,7 +82,7 @@ def test_figures_and_a_low_rated_request_into_the_queue(monitored: Page) -> None
     page.locator(".mon-row", has_text="onerror").get_by_role("checkbox").check()
     expect(page.locator(".mon-acts output")).to_have_text("1 chosen")
     button.click()
-    expect(page.locator(".toast-body")).to_contain_text("1 new example in the labeling queue.")
+    expect(page.locator(".toast-body").last).to_contain_text("1 new example in the labeling queue.")
     expect(rows).to_have_count(1)
     open_tab(page, "Label")
     expect(page.locator("#tabs")).to_contain_text(EVIL)

@@ -43,7 +43,7 @@ def test_a_sweep_from_its_form_to_the_run_of_its_best(ready: Page, served: Serve
     page.get_by_label("Values").nth(0).fill("1e-3, 1e-2")
     page.get_by_label("Values").nth(1).fill("4")
     page.get_by_role("button", name="Start sweep").click()
-    expect(page.locator(".toast-body")).to_contain_text("2 to 50 different values of lora_rank")
+    expect(page.locator(".toast-body.error")).to_contain_text("2 to 50 different values of lora_rank")
     page.get_by_label("Values").nth(1).fill("4, 8")
     page.get_by_label("Trials", exact=True).fill("2")
     page.get_by_role("button", name="Start sweep").click()
