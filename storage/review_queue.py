@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.database import Database
+from storage.standing import UNDONE
 from studio.errors import BadInput
 
 KINDS = ("all", "pending", "flagged", "differing")
@@ -35,10 +36,10 @@ class Bulk:
 
 
 # What stands of each annotator, imports included, edits of reviewers, repairs and gold answers not.
-_STANDING = """
+_STANDING = f"""
     SELECT a.example_id, a.annotator, a.action, a.response, a.value
-    FROM annotations a ANTI JOIN (SELECT undoes FROM annotations WHERE action = 'undo') u ON u.undoes = a.id
-    WHERE a.project_id = ? AND a.action <> 'undo' AND a.source NOT IN ('review', 'gold', 'repair') {only}
+    FROM annotations a ANTI JOIN {UNDONE} u ON u.undoes = a.id
+    WHERE a.project_id = ? AND a.action <> 'undo' AND a.source NOT IN ('review', 'gold', 'repair') {{only}}
     QUALIFY row_number() OVER (PARTITION BY a.example_id, a.annotator ORDER BY a.number DESC) = 1
 """
 

@@ -8,23 +8,25 @@ from types import ModuleType
 
 import pytest
 
+from studio.jobs import forms
 from studio.language import reading
 
 
 @contextmanager
-def in_brackets(module: ModuleType, forms: Iterable[str]) -> Iterator[None]:
-    """Have `module`, which says sentences anew by `forms`, say them in brackets."""
-    known = set(forms)
+def in_brackets(module: ModuleType, sentences: Iterable[str]) -> Iterator[None]:
+    """Have `module`, which says sentences anew by the forms `sentences`, say them in brackets."""
+    known = set(sentences)
 
     def marked(form: str, /, **values: object) -> str:
         return f"[{form.format(**values)}]" if form in known and (values or "{" not in form) else form
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "tr", marked)
-        module._retold.cache_clear()
+        for saying in (module, forms):
+            patch.setattr(saying, "tr", marked)
+        forms._retold.cache_clear()
         reading("de")
         try:
             yield
         finally:
             reading("en")
-            module._retold.cache_clear()
+            forms._retold.cache_clear()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from studio.jobs import evaluation_said, sayings
-from studio.jobs.forms import pattern_of
+from studio.jobs.forms import anew
 from studio.language import mark, reader, tr
 
 ENOUGH_NEW = mark("{new} new accepted examples (the rule: every {rule}).")
@@ -134,10 +134,7 @@ def retold(said: str, known: Sequence[str]) -> str:
 
 
 def _retold(said: str, known: Sequence[str]) -> str:
-    for sentence in known:
-        if found := pattern_of(sentence, _shape).fullmatch(said):
-            return tr(sentence, **{name: _inside(name, value, known) for name, value in found.groupdict().items()})
-    return ""
+    return anew(said, known, _shape, lambda _, name, value: _inside(name, value, known))
 
 
 def _inside(name: str, value: str, known: Sequence[str]) -> str:

@@ -7,11 +7,8 @@ those who speak. What is of no known form, as a model's or a person's words, sta
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-
-from studio.jobs.forms import formats_of, pattern_of
-from studio.language import mark, reader, tr
+from studio.jobs.forms import formats_of, retell
+from studio.language import mark, tr
 
 _VERDICTS = (
     mark("Better on {share} of {rows:,} held-out answers ({low}–{high} %), worse on {less}."),
@@ -234,8 +231,6 @@ _PARTS = (
 
 _NESTED = frozenset({"share", "less", "more", "metric", "way", "work", "problem"})
 _MODELS = frozenset({"left", "right"})
-_LONGEST = 1_000
-"""Characters of a sentence that is taken apart."""
 _OPEN = ("error", "problem", "reason", "what")
 """Names that stand for as long a text as there is."""
 
@@ -245,23 +240,12 @@ _THREE, _WHOLE = "{value:.3g}", "{value:,.0f}"
 
 def retold(sentence: str) -> str:
     """A sentence of a report or a process in the reader's language; one of no known form stays as it is."""
-    return sentence if reader() == "en" else _retold(sentence, reader(), _FORMS)
+    return retell(sentence, _FORMS, _shape, _value)
 
 
 def retold_model(name: str) -> str:
     """What a model is called in a comparison, in the reader's language."""
-    return name if reader() == "en" else _retold(name, reader(), _NAMES)
-
-
-@functools.lru_cache(maxsize=4096)
-def _retold(sentence: str, language: str, forms: Sequence[str]) -> str:
-    known = tr(sentence)
-    if known != sentence or len(sentence) > _LONGEST:
-        return known
-    for form in forms:
-        if found := pattern_of(form, _shape).fullmatch(sentence):
-            return tr(form, **{name: _value(form, name, said) for name, said in found.groupdict().items()})
-    return sentence
+    return retell(name, _NAMES, _shape, _value)
 
 
 def _value(form: str, name: str, said: str) -> object:

@@ -6,12 +6,9 @@ label, the beginning of answers) stays as it is, and so does a sentence of no kn
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-
 from babel import Locale
 
-from studio.jobs.forms import formats_of, pattern_of
+from studio.jobs.forms import formats_of, retell
 from studio.language import mark, reader, tr
 
 _FINDINGS = (
@@ -93,31 +90,18 @@ _SHAPES = {
     **dict.fromkeys(("words", "reason"), ".{1,900}"),
     **dict.fromkeys(("tongues", "right"), ".{1,300}"),
 }
-_LONGEST = 1_000
-"""Characters of a sentence that is taken apart."""
 
 
 def retold(sentence: str) -> str:
     """A sentence of a preflight in the reader's language; one of no known form stays as it is."""
-    return sentence if reader() == "en" else _retold(sentence, reader(), _FORMS)
-
-
-@functools.lru_cache(maxsize=1024)
-def _retold(sentence: str, language: str, forms: Sequence[str]) -> str:
-    known = tr(sentence)
-    if known != sentence or len(sentence) > _LONGEST:
-        return known
-    for form in forms:
-        if found := pattern_of(form, _shape).fullmatch(sentence):
-            return tr(form, **{name: _value(form, name, said) for name, said in found.groupdict().items()})
-    return sentence
+    return retell(sentence, _FORMS, _shape, _value)
 
 
 def _value(form: str, name: str, said: str) -> object:
     if formats_of(form)[name]:
         return int(said.replace(",", ""))
     if name in _NESTED:
-        return _retold(said, reader(), _PARTS)
+        return retell(said, _PARTS, _shape, _value)
     if name in _TONGUES:
         left, _, right = said.partition(" and ")
         return tr("{left} and {right}", left=_tongue(left), right=_tongue(right)) if right else _tongue(left)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from studio.jobs.forms import pattern_of
+from studio.jobs.forms import anew
 from studio.language import mark, reader, tr
 
 _LONGEST = 1000
@@ -146,13 +146,10 @@ def retold(kept: str) -> str:
 
 def _known(kept: str) -> str:
     """A sentence in the form that it has; '' where it has none."""
-    for form in _FORMS:
-        if met := pattern_of(form, _shape).fullmatch(kept):
-            return tr(form, **{name: _value(name, value) for name, value in met.groupdict().items()})
-    return ""
+    return anew(kept, _FORMS, _shape, _value)
 
 
-def _value(name: str, value: str) -> str:
+def _value(_: str, name: str, value: str) -> str:
     if _THOUSANDS.fullmatch(value):
         return tr("{figure:,}", figure=int(value.replace(",", "")))
     return retold(value) if name in _INSIDE else value

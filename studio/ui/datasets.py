@@ -140,16 +140,16 @@ def _story() -> gr.HTML:
 
 
 def _wire_freeze(studio: Studio, frame: Frame, tab: gr.Tab, form: _Form, looked: _Looked) -> None:
-    listed = [form.waiting, form.cards, looked.snapshot]
+    listed = [form.waiting, form.cards, looked.snapshot, looked.head, looked.verify]
     state = [form.freeze, form.cancel, form.account, form.work]
 
     def on_freeze(chosen: str | None, current: str, *asked: float | str | bool) -> Iterator[list[object]]:
         user = current_user()
         work = Work(lambda own: _freeze(studio, user, chosen, asked, own), _NOT_FROZEN)
-        yield [gr.Button(interactive=False), gr.Button(visible=True), work.html(_account), work, *[gr.skip()] * 3]
+        yield [gr.Button(interactive=False), gr.Button(visible=True), work.html(_account), work, *[gr.skip()] * 5]
         try:
             while work.running(0.2):
-                yield [gr.skip(), gr.skip(), work.html(_account), gr.skip(), *[gr.skip()] * 3]
+                yield [gr.skip(), gr.skip(), work.html(_account), gr.skip(), *[gr.skip()] * 5]
         finally:
             work.cancel()  # the page was closed: a snapshot is whole or not there
         done = [gr.Button(interactive=True), gr.Button(visible=False), work.html(_account), None]
@@ -159,16 +159,13 @@ def _wire_freeze(studio: Studio, frame: Frame, tab: gr.Tab, form: _Form, looked:
         return _listed(studio, chosen, opened(event))
 
     def on_show(chosen: str | None, snapshot: str) -> list[object]:
-        *listed, current = _listed(studio, chosen, snapshot)
-        # With its head at once: what stands below it would be moved by one that comes with the rows.
-        head = [head_of(studio, chosen, str(current)), gr.Button(visible=bool(current))]
-        return [*listed, current, "", *head]
+        return [*_listed(studio, chosen, snapshot), ""]
 
     asked = [frame.project, looked.snapshot, form.validation, form.test, form.seed, form.stratify, form.grouping]
     form.freeze.click(on_freeze, asked, [*state, *listed], api_visibility="private", show_progress="hidden")
     form.cancel.click(_cancel, form.work, None, **QUICK)
     form.cards.open(on_open, frame.project, listed, **QUICK)
-    shown = [*listed, form.account, looked.head, looked.verify]
+    shown = [*listed, form.account]
     gr.on(frame.looks_at(tab), on_show, [frame.project, looked.snapshot], shown, **REFRESH)
 
 
@@ -179,9 +176,8 @@ def _wire_looks(studio: Studio, frame: Frame, looked: _Looked) -> None:
     def on_first(snapshot: str, split: str, words: str | None) -> list[object]:
         return [rows_of(studio, snapshot, split, 1, words), 1]
 
-    def on_snapshot(chosen: str | None, snapshot: str, split: str, words: str | None) -> list[object]:
-        head = [head_of(studio, chosen, snapshot), gr.Button(visible=bool(snapshot)), ""]
-        return [*head, *on_first(snapshot, split, words)]
+    def on_snapshot(snapshot: str, split: str, words: str | None) -> list[object]:
+        return ["", *on_first(snapshot, split, words)]
 
     def on_verify(snapshot: str) -> Iterator[str]:
         work = Work(lambda own: _verify(studio, snapshot, own), _NOT_CHECKED)
@@ -198,9 +194,8 @@ def _wire_looks(studio: Studio, frame: Frame, looked: _Looked) -> None:
         return lineage_of(studio, chosen, snapshot)
 
     at = [frame.project, looked.snapshot]
-    head, first = [looked.head, looked.verify, looked.checked], [looked.rows, looked.page]
-    asked = [looked.split, looked.words]
-    looked.snapshot.change(on_snapshot, [*at, *asked], [*head, *first], **REFRESH)
+    first, asked = [looked.rows, looked.page], [looked.split, looked.words]
+    looked.snapshot.change(on_snapshot, [looked.snapshot, *asked], [looked.checked, *first], **REFRESH)
     looked.snapshot.change(on_lineage, at, looked.lineage, **REFRESH)  # apart, as it counts all rows of the snapshot
     # `change` for what is typed: `input` is not sent for a text that was pasted.
     gr.on([looked.split.input, looked.words.change], on_first, [looked.snapshot, *asked], first, **REFRESH)
@@ -243,14 +238,16 @@ def _verify(studio: Studio, snapshot: str, work: Work[dict[str, int]]) -> dict[s
 
 
 def _listed(studio: Studio, chosen: str | None, snapshot: str) -> list[object]:
-    """The left side and the snapshot looked at: the asked one while it is the project's, else its newest."""
+    """The left side, the snapshot looked at (the asked one while it is the project's, else its newest) and its head,
+    which would move what stands below it if it came later."""
     if not chosen:
         none = empty(tr("No project chosen"), tr("Choose one above, or create one in Projects."))
-        return [waiting_html(0), none, ""]
+        return [waiting_html(0), none, "", "", gr.Button(visible=False)]
     found = list_snapshots(studio.db, chosen)
     ids = [item.id for item in found]
     current = snapshot if snapshot in ids else (ids[0] if ids else "")
-    return [waiting_html(count_examples(studio.db, chosen).labeled), cards_html(found, current), current]
+    left = [waiting_html(count_examples(studio.db, chosen).labeled), cards_html(found, current)]
+    return [*left, current, head_of(studio, chosen, current), gr.Button(visible=bool(current))]
 
 
 def head_of(studio: Studio, chosen: str | None, snapshot: str) -> str:

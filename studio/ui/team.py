@@ -77,12 +77,16 @@ def _layout() -> _Parts:
 def _wire_figures(studio: Studio, frame: Frame, tab: gr.Tab, parts: _Parts) -> None:
     def on_show(chosen: str | None) -> list[object]:
         counting = f'<p class="quiet" role="status">{tr("Counting how far annotators agree…")}</p>'
-        found = dashboard(studio.db, chosen) if chosen else None
-        return [_people(studio, chosen, found), counting if chosen else "", found]
+        if not chosen:
+            return [_no_project(), "", None]
+        found = dashboard(studio.db, chosen)
+        return [dashboard_html(found, _is_text(studio, chosen)), counting, (chosen, found)]
 
     @told
-    def on_count(chosen: str | None, found: Dashboard | None) -> list[object]:
-        return counted(studio, chosen, found)
+    def on_count(chosen: str | None, shown: tuple[str, Dashboard] | None) -> list[object]:
+        if not chosen or not shown or shown[0] != chosen:  # another project was chosen meanwhile: its own count comes
+            return [gr.skip(), gr.skip()]
+        return counted(studio, *shown)
 
     figures, shown = gr.State(None), [parts.people, parts.agreement]
     showing = gr.on(frame.looks_at(tab), on_show, frame.project, [*shown, figures], **REFRESH)
@@ -155,16 +159,10 @@ def _no_project() -> str:
     return empty(tr("No project chosen"), tr("Choose one above, or create one in the Projects tab."))
 
 
-def counted(studio: Studio, project_id: str | None, found: Dashboard | None) -> list[object]:
+def counted(studio: Studio, project_id: str, found: Dashboard) -> list[object]:
     """Annotators' figures with how far they agree, and agreement itself."""
-    if not project_id or found is None:
-        return [_no_project(), ""]
     agreed = agreement(studio.db, project_id)
-    return [_people(studio, project_id, with_agreement(found, agreed)), agreement_html(agreed)]
-
-
-def _people(studio: Studio, project_id: str | None, found: Dashboard | None) -> str:
-    return dashboard_html(found, _is_text(studio, project_id)) if project_id and found else _no_project()
+    return [dashboard_html(with_agreement(found, agreed), _is_text(studio, project_id)), agreement_html(agreed)]
 
 
 def quality_of(studio: Studio, project_id: str | None, work: _Work | None) -> list[object]:

@@ -111,6 +111,7 @@ def _layout() -> _Parts:
                     objective = gr.Dropdown(
                         label="Objective", choices=OBJECTIVES, value=None, visible=False, min_width=150
                     )
+                # As tall as what comes is with the first settings, at 1280 pixels.
                 plan = gr.HTML(awaited(212), elem_id="train-plan")
                 start = gr.Button("Start training", variant="primary")
                 why = gr.HTML(awaited(205), elem_id="train-why")

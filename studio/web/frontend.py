@@ -11,10 +11,10 @@ import gzip
 import hashlib
 from pathlib import Path
 
-import gradio as gr
 from fastapi import APIRouter, Request, Response
+from gradio.route_utils import BUILD_PATH_LIB
 
-ASSETS = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+ASSETS = Path(BUILD_PATH_LIB)
 ALL_TOLD = "Object.entries(this.loading_stati.current).map("
 """Where the page goes over all that it knows of."""
 SEEN_TOLD = "Object.entries(this.loading_stati.current).filter(([,told])=>told.show_progress!==`hidden`).map("
